@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net - sockets and TLS as suspending calls.
+ *
+ * A sock is a connected byte stream, plain or TLS, on the loop that runs.  The
+ * calls on the request's road return a count or one of the negative enum
+ * net_end values: those are outcomes to branch on; sock_error() has the words.
+ * The call that reads says where the bytes may go, so that a completion-based
+ * backend fits behind it. */
+#pragma once
+
+#include "fiber/fiber.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+struct tls;         /* one TLS connection */
+struct tls_context; /* shared settings of many: net/tls.h */
+
+/* ---- addresses -------------------------------------------------------------- */
+
+struct address {
+	socklen_t size;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_un local;
+	};
+};
+
+bool address_parse_ip(str ip, uint16_t port, struct address *ret); /* "1.2.3.4", "::1", "[::1]" */
+void address_of_unix(const char *path, struct address *ret);
+uint16_t address_port(const struct address *a);
+#define ADDRESS_TEXT 64
+/* The IP alone ("unix:" for local ones), '\0' at the end; its length. */
+size_t address_ip(const struct address *a, char out[ADDRESS_TEXT]);
+bool address_eq(const struct address *a, const struct address *b); /* ip and port */
+
+/* An IPv4/IPv6 network, for trusted_ips and the like. */
+struct cidr {
+	uint8_t family; /* AF_INET, AF_INET6, AF_UNIX (matches every local socket) */
+	uint8_t bits;
+	uint8_t ip[16];
+};
+bool cidr_parse(str text, struct cidr *ret); /* "10.0.0.0/8", "::1", "unix:" */
+bool cidr_has(const struct cidr *c, const struct address *a);
+
+/* ---- streams ---------------------------------------------------------------- */
+
+enum net_end {
+	NET_EOF = 0,        /* the other side ended its direction in order */
+	NET_TIMEOUT = -1,
+	NET_RESET = -2,     /* reset, broken pipe, TLS truncated */
+	NET_CANCELLED = -3,
+	NET_FAILED = -4,    /* anything else; sock_error() says what */
+	NET_AGAIN = -5,     /* only from the try calls */
+};
+
+struct sock {
+	struct io io; /* io.fd is -1 when closed */
+	struct tls *tls; /* NULL: plain */
+	int error;       /* errno of the last failure */
+};
+
+void sock_init(struct sock *s, int fd);       /* takes a connected, non-blocking fd */
+void sock_close(struct sock *s);              /* at once; TLS sends close_notify if it can; may be called twice */
+void sock_reset(struct sock *s);              /* closes with RST (SO_LINGER 0), so the other side notices */
+
+/* Connects; fails with ERR_TIMEOUT, ERR_REFUSED (and ECONNRESET…), ERR_CANCELLED or ERR_SYSTEM. */
+enum net_end sock_connect(struct sock *s, const struct address *to, deadline until) SUSPENDS;
+
+/* Some bytes (at least one), or an end. */
+ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until) SUSPENDS;
+ssize_t sock_try_read(struct sock *s, void *p, size_t n);
+
+/* All bytes; n, or an end. */
+ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until) SUSPENDS;
+ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until) SUSPENDS; /* iov is changed */
+ssize_t sock_try_write(struct sock *s, const void *p, size_t n); /* some bytes, or NET_AGAIN */
+
+enum net_end sock_shutdown_write(struct sock *s); /* half-close: FIN or close_notify */
+
+/* Bytes the TLS layer already holds decrypted: a wait on io would sleep over them. */
+bool sock_has_pending(const struct sock *s);
+
+/* True when an idle connection must not be used again: readable or hung up. */
+bool sock_is_stale(struct sock *s);
+
+const char *sock_error(const struct sock *s);
+
+/* ---- listeners -------------------------------------------------------------- */
+
+struct listen_options {
+	int backlog;
+	bool reuseport, v6only, deferred;
+};
+/* A bound, listening, non-blocking, close-on-exec socket. */
+MUST_CHECK struct err *net_listen(const struct address *at, const struct listen_options *o, int *ret_fd);
