@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 #include "http/names.h"
+#include <sys/types.h>
 
 /* ---- header lists ------------------------------------------------------------ */
 
