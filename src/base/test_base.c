@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The ground: each module of base keeps what its header promises. */
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
