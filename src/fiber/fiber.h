@@ -42,6 +42,16 @@ void loop_drop(struct loop **l); /* after loop_run() returned */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
 
+/* Runs h->fn on the loop's thread when it is asked to stop, before the fibers
+ * are cancelled; the last added first.  For owners of what no fiber unwinds:
+ * parked descriptors, listeners, timers.  To be added on the loop's thread or
+ * before it runs; list_remove(&h->link) takes it back. */
+struct loop_hook {
+	struct list link;
+	void (*fn)(struct loop_hook *);
+};
+void loop_at_stop(struct loop *l, struct loop_hook *h, void (*fn)(struct loop_hook *));
+
 struct loop *loop_self(void); /* the loop this thread runs, or NULL */
 int loop_index(const struct loop *l);
 
@@ -54,7 +64,8 @@ static inline deadline deadline_in(int64_t ms) /* of the running loop's clock */
 }
 
 /* Runs fn(arg) on that loop, soon, outside of any fiber; it must not suspend.
- * Any thread.  Calls from one thread run in order. */
+ * Any thread.  Calls from one thread run in order.  Once loop_run() returned,
+ * what is posted is dropped. */
 void loop_post(struct loop *l, void (*fn)(void *), void *arg);
 
 struct loop_stats {
@@ -102,24 +113,28 @@ enum { IO_READ = 1, IO_WRITE = 2, IO_HUP = 4 /* peer closed or error: reading wi
 struct io {
 	int fd;
 	uint8_t ready;
-	bool is_registered;
+	bool is_registered, is_listener;
 	struct loop *loop;
-	struct waiter *waiter;          /* who waits in io_wait*, or NULL */
-	void (*on_ready)(struct io *);  /* parked: called once, outside of any fiber */
+	struct waiter *waiter;         /* those who wait in io_wait*, or NULL */
+	void (*on_ready)(struct io *); /* parked: called once, outside of any fiber */
+	struct list link;              /* while on_ready is about to be called */
 };
 
 void io_init(struct io *io, int fd); /* fd must be non-blocking; borrowed */
-void io_done(struct io *io);         /* forget it; call before close(fd) */
+void io_done(struct io *io); /* forget it; call before close(fd); waits on it end as cancelled */
 
 static inline void io_clear(struct io *io, int what) /* EAGAIN or a short read came back */
 {
 	io->ready &= (uint8_t)~what;
 }
 
-/* Until fd is ready for what (IO_READ or IO_WRITE). */
+/* Until fd is ready for what (IO_READ or IO_WRITE).  One fiber may wait for
+ * each direction. */
 enum wait io_wait(struct io *io, int what, deadline until) SUSPENDS;
 
-/* Until one of them is; `index` says which (the first found ready). */
+/* Until one of them is; `index` says which (the first found ready).  At most
+ * IO_WANTS_MAX. */
+#define IO_WANTS_MAX 16
 struct io_want {
 	struct io *io;
 	int what;
@@ -153,7 +168,7 @@ void timer_clear(struct timer *t);
 struct chan;
 struct chan *chan_new(struct loop *to, size_t cap);
 void chan_drop(struct chan **c);
-bool chan_try_send(struct chan *c, void *p);   /* any thread; false when full */
+bool chan_try_send(struct chan *c, void *p); /* any thread; false when full */
 enum wait chan_receive(struct chan *c, void **ret, deadline until) SUSPENDS; /* on `to` */
 
 /* ---- offload ---------------------------------------------------------------- */
