@@ -301,3 +301,45 @@ bool str_eq_secret(str a, str b)
 		differs |= (unsigned char)(a.s[i] ^ (b.n ? b.s[i % b.n] : 0));
 	return !differs;
 }
+
+size_t utf8_length(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t len;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
+		return 0;
+	return len;
+}
+
+str str_to_utf8(struct arena *a, str s)
+{
+	size_t bad = 0, n = 0, len;
+	char *p;
+
+	for (size_t i = 0; i < s.n; i += len ? len : 1) {
+		len = utf8_length(s.s + i, s.n - i);
+		bad += len == 0;
+	}
+	if (bad == 0)
+		return s;
+	p = arena_bytes(a, s.n + 2 * bad);
+	for (size_t i = 0; i < s.n; i += len ? len : 1) {
+		len = utf8_length(s.s + i, s.n - i);
+		memcpy(p + n, len ? s.s + i : "\xef\xbf\xbd", len ? len : 3);
+		n += len ? len : 3;
+	}
+	return str_at(p, n);
+}

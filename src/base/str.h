@@ -24,10 +24,13 @@ typedef struct strs {
 } strs;
 
 #define STR(literal) ((str){ ("" literal), sizeof(literal) - 1 })
-#define STR_INIT(literal) { ("" literal), sizeof(literal) - 1 } /* for static tables */
+#define STR_INIT(literal)                                                                          \
+	{                                                                                          \
+		("" literal), sizeof(literal) - 1                                                  \
+	} /* for static tables */
 #define STR_NONE ((str){ NULL, 0 })
-#define STRF "%.*s"
-#define STRV(x) (int)(x).n, (x).n ? (x).s : ""
+#define STRF     "%.*s"
+#define STRV(x)  (int)(x).n, (x).n ? (x).s : ""
 
 static inline str str_of(const char *z) /* borrows a C string; NULL gives STR_NONE */
 {
@@ -92,6 +95,13 @@ bool str_to_hex(str s, uint64_t *ret); /* hex digits only */
 
 /* Same bytes, in time that depends on the lengths alone (secrets). */
 bool str_eq_secret(str a, str b);
+
+/* Length of the well-formed UTF-8 sequence at p (n bytes are there, at least one),
+ * or 0: not overlong, no surrogate, at most U+10FFFF. */
+size_t utf8_length(const char *p, size_t n);
+
+/* s with U+FFFD for each byte that is no UTF-8; s itself when all is well. */
+str str_to_utf8(struct arena *a, str s);
 
 /* ASCII only, whatever the locale. */
 static inline char ascii_lower(char c)
