@@ -33,7 +33,8 @@ const struct http_header *http_get_str(const struct http_headers *h, str name); 
 
 void http_add(struct arena *a, struct http_headers *h, str name, str value);
 void http_add_id(struct arena *a, struct http_headers *h, enum http_name id, str value);
-void http_set(struct arena *a, struct http_headers *h, enum http_name id, str value); /* replaces all */
+void http_set(struct arena *a, struct http_headers *h, enum http_name id,
+	      str value); /* replaces all */
 void http_remove(struct http_headers *h, enum http_name id);
 void http_remove_str(struct http_headers *h, str name);
 
@@ -52,8 +53,16 @@ enum http_body {
 };
 
 enum http_method {
-	HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_PATCH, HTTP_OPTIONS, HTTP_CONNECT,
-	HTTP_TRACE, HTTP_METHOD_OTHER,
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_PATCH,
+	HTTP_OPTIONS,
+	HTTP_CONNECT,
+	HTTP_TRACE,
+	HTTP_METHOD_OTHER,
 };
 
 struct http_request {
@@ -62,13 +71,13 @@ struct http_request {
 	str target;      /* as received */
 	str path, query; /* of the target; has_query tells "?" from none */
 	bool has_query;
-	str authority;   /* of an absolute-form target, else empty */
+	str authority; /* of an absolute-form target, else empty */
 	bool is_absolute;
-	str host;        /* the Host header as received; empty when HTTP/1.0 sent none */
-	int minor;       /* HTTP/1.<minor>: 0 or 1 */
+	str host;  /* the Host header as received; empty when HTTP/1.0 sent none */
+	int minor; /* HTTP/1.<minor>: 0 or 1 */
 	struct http_headers headers;
 	enum http_body body;
-	int64_t length;  /* of HTTP_BODY_LENGTH */
+	int64_t length; /* of HTTP_BODY_LENGTH */
 	bool keep_alive;
 	bool expects_continue;
 	bool wants_upgrade; /* Connection: upgrade and an Upgrade header */
@@ -94,7 +103,8 @@ struct http_limits {
 enum { HTTP_MORE = 0 }; /* the head is not complete yet */
 
 /* Parses a head at the front of p[0..n).  Returns its length in bytes (leading
- * empty lines included), HTTP_MORE, or minus the status to answer with (400, 414, 494, 501, 505).
+ * empty lines included), HTTP_MORE, or minus the status to answer with (400, 405 for
+ * CONNECT, 414, 494, 501, 505).  On an error *ret is not to be looked at.
  * `scanned` is where to go on looking for the end; start it with 0 and keep it
  * between calls for one head.  Headers are allocated in a. */
 ssize_t http_parse_request(struct arena *a, char *p, size_t n, size_t *scanned,
@@ -111,8 +121,8 @@ ssize_t http_parse_response(struct arena *a, char *p, size_t n, size_t *scanned,
 /* A decoder that eats bytes and points at the data among them. */
 struct http_chunked {
 	int state;
-	uint64_t left;        /* bytes of the chunk to come */
-	uint32_t line_bytes;  /* of the size line or trailers so far, for their ceilings */
+	uint64_t left;       /* bytes of the chunk to come */
+	uint32_t line_bytes; /* of the size line or trailers so far, for their ceilings */
 };
 
 enum http_chunk {
@@ -130,7 +140,7 @@ enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t 
 
 /* ---- writing ------------------------------------------------------------------ */
 
-str http_reason(int status); /* "Not Found"; "" when unknown */
+str http_reason(int status);                         /* "Not Found"; "" when unknown */
 const char *http_date(int64_t wall_s, char out[30]); /* IMF-fixdate */
-bool http_is_token(str s); /* RFC 9110 §5.6.2 */
-bool http_is_value(str s); /* a field value without CR, LF, NUL */
+bool http_is_token(str s);                           /* RFC 9110 §5.6.2 */
+bool http_is_value(str s);                           /* a field value without CR, LF, NUL */

@@ -9,16 +9,15 @@
 #include "net/net.h"
 
 struct dns_options {
-	strs resolvers; /* ip[:port]; empty: resolv.conf */
+	strs resolvers;   /* ip[:port]; empty: resolv.conf */
 	str hostsfile;
-	strs order;          /* LAST, SRV, A, AAAA, CNAME */
+	strs order;       /* LAST, SRV, A, AAAA, CNAME */
 	int64_t valid_ttl_s; /* < 0: the server's */
 	int64_t stale_ttl_s, not_found_ttl_s, error_ttl_s;
 	int64_t cache_size;
 	bool no_sync;
 };
-MUST_CHECK struct err *
-dns_start(const struct dns_options *o); /* once per process, before the loops run */
+MUST_CHECK struct err *dns_start(const struct dns_options *o); /* once per process, before the loops run */
 void dns_stop(void);
 
 struct dns_answer {

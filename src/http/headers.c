@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of headers, and the lists of members inside their values. */
+#include "http/http.h"
+
+/* ---- lists of headers ---------------------------------------------------------- */
+
+const struct http_header *http_get(const struct http_headers *h, enum http_name id)
+{
+	for (unsigned i = 0; i < h->n; i++)
+		if (h->v[i].id == id)
+			return &h->v[i];
+	return NULL;
+}
+
+const struct http_header *http_get_str(const struct http_headers *h, str name)
+{
+	enum http_name id = http_name_of(name);
+
+	if (id != HTTP_OTHER)
+		return http_get(h, id);
+	for (unsigned i = 0; i < h->n; i++)
+		if (h->v[i].id == HTTP_OTHER && str_eq_ci(h->v[i].name, name))
+			return &h->v[i];
+	return NULL;
+}
+
+static void add(struct arena *a, struct http_headers *h, struct http_header header)
+{
+	if (h->n == h->cap) {
+		unsigned cap = h->cap ? h->cap * 2 : 16;
+		struct http_header *v = arena_alloc(a, cap * sizeof(*v));
+
+		if (h->n)
+			memcpy(v, h->v, h->n * sizeof(*v));
+		h->v = v;
+		h->cap = cap;
+	}
+	h->v[h->n++] = header;
+}
+
+void http_add(struct arena *a, struct http_headers *h, str name, str value)
+{
+	add(a, h, (struct http_header){ name, value, http_name_of(name) });
+}
+
+void http_add_id(struct arena *a, struct http_headers *h, enum http_name id, str value)
+{
+	add(a, h, (struct http_header){ http_name_text(id), value, id });
+}
+
+/* Keeps what keep() wants, in order. */
+static void remove_from(struct http_headers *h, unsigned from, enum http_name id, str name)
+{
+	unsigned kept = from;
+
+	for (unsigned i = from; i < h->n; i++) {
+		const struct http_header *x = &h->v[i];
+		bool is_it = x->id == id && (id != HTTP_OTHER || str_eq_ci(x->name, name));
+
+		if (!is_it)
+			h->v[kept++] = *x;
+	}
+	h->n = kept;
+}
+
+void http_set(struct arena *a, struct http_headers *h, enum http_name id, str value)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		if (h->v[i].id != id)
+			continue;
+		h->v[i].value = value;
+		remove_from(h, i + 1, id, STR_NONE);
+		return;
+	}
+	http_add_id(a, h, id, value);
+}
+
+void http_remove(struct http_headers *h, enum http_name id)
+{
+	remove_from(h, 0, id, STR_NONE);
+}
+
+void http_remove_str(struct http_headers *h, str name)
+{
+	remove_from(h, 0, http_name_of(name), name);
+}
+
+/* ---- lists of members ------------------------------------------------------------ */
+
+/* Where the member that starts at s ends: a comma outside of quotes (RFC 9110 §5.6). */
+static size_t member_size(str s)
+{
+	bool is_quoted = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.s[i] == '"')
+			is_quoted = !is_quoted;
+		else if (is_quoted && s.s[i] == '\\')
+			i++;
+		else if (s.s[i] == ',' && !is_quoted)
+			return i;
+	}
+	return s.n;
+}
+
+bool http_list_next(str *rest, str *ret_member)
+{
+	while (rest->n) {
+		size_t n = member_size(*rest);
+		str member = str_trim(str_part(*rest, 0, n));
+
+		*rest = str_from(*rest, n < rest->n ? n + 1 : n);
+		if (member.n) {
+			*ret_member = member;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool http_list_has(str value, str token)
+{
+	str member;
+
+	while (http_list_next(&value, &member))
+		if (str_eq_ci(member, token))
+			return true;
+	return false;
+}
