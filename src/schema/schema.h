@@ -13,9 +13,34 @@
 
 struct schema;
 
-/* Our own mistakes in rows (bad JSON, default that fails its check) end the program. */
+/* Our own mistakes in rows (bad JSON, default that fails its check) end the program.
+ * Documents may refer to defaults in a afterwards. */
 const struct schema *schema_new(struct arena *a, const char *name, const struct field *fields,
 				const struct check *checks, const struct shorthand *shorthands);
+
+/* What only some schemas have. */
+struct schema_traits {
+	bool has_ttl; /* documents may have a "ttl" that no row describes */
+
+	/* Variants: rows that take the place of the schema's own, by the value of the
+	 * field `key`: a string ("name" of plugins), or a set ("protocols" of routes) whose
+	 * first element that has a variant decides.  NULL: none. */
+	const char *key;
+	const char *unknown; /* the message when there is none, with %s for the value */
+	const struct schema *(*find)(str value);
+};
+
+const struct schema *schema_new_with(struct arena *a, const char *name, const struct field *fields,
+				     const struct check *checks, const struct shorthand *shorthands,
+				     const struct schema_traits *traits);
+
+/* A variant of parent: its rows are named as rows of parent; checks may name either's. */
+const struct schema *schema_variant_new(struct arena *a, const struct schema *parent,
+					const char *name, const struct field *fields,
+					const struct check *checks);
+
+/* The variant that a document asks for, or NULL. */
+const struct schema *schema_variant(const struct schema *s, const struct value *doc);
 
 const struct field *schema_fields(const struct schema *s);
 
@@ -28,9 +53,10 @@ enum schema_op {
 
 struct schema_options {
 	enum schema_op op;
-	int64_t now_ms;             /* for created_at, updated_at */
-	const struct value *before; /* update: the entity as it is, for record-level checks and immutable fields */
-	bool keep_references;       /* foreign fields may hold {"name": ...} or a string still */
+	int64_t now_ms; /* for created_at, updated_at */
+	const struct value *
+		before; /* update: the entity as it is, for record-level checks and immutable fields */
+	bool keep_references; /* foreign fields may hold {"name": ...} or a string still */
 };
 
 /* Validates and completes doc; NULL when it is good, else the tree of errors. */
@@ -55,6 +81,9 @@ str schema_message(struct arena *a, const struct value *errors);
 
 /* Adds a message at a dotted path ("snis", "config.redis.host") or "@entity". */
 void schema_error_at(struct arena *a, struct value *errors, const char *path, const char *message);
+
+/* A string that is resolved later, "{vault://...}": allowed where the row is_referenceable. */
+bool schema_is_reference(const struct value *v);
 
 /* One value against one row (settings, query arguments). NULL or the error (a string value or a tree). */
 struct value *schema_check_value(struct arena *a, const struct field *row, struct value *v);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Documents to structs, documents laid over documents, documents as they are shown. */
+#include "base/log.h"
+#include "schema/priv.h"
+
+#include <math.h>
+
+static void decode_record(struct arena *a, const struct schema *s, const struct value *doc,
+			  char *to);
+
+static bool is_text(const struct value *v)
+{
+	return !value_is_null(v) && v->kind == VALUE_STRING;
+}
+
+static int64_t integer_of(const struct value *v)
+{
+	return value_is_null(v) || v->kind != VALUE_INT ? FIELD_UNSET_INT : v->i;
+}
+
+static double number_of(const struct value *v)
+{
+	if (value_is_null(v) || (v->kind != VALUE_INT && v->kind != VALUE_REAL))
+		return NAN;
+	return v->kind == VALUE_INT ? (double)v->i : v->real;
+}
+
+static uuid uuid_of(const struct value *v)
+{
+	uuid u = { 0 };
+
+	if (is_text(v))
+		uuid_parse(v->s, &u);
+	return u;
+}
+
+static void decode_texts(struct arena *a, const struct value *v, strs *ret)
+{
+	*ret = (strs){ v->n ? NEWS(a, str, v->n) : NULL, v->n };
+	for (uint32_t i = 0; i < v->n; i++)
+		ret->v[i] = is_text(v->items[i]) ? v->items[i]->s : STR_NONE;
+}
+
+static void decode_integers(struct arena *a, const struct value *v, struct ints *ret)
+{
+	*ret = (struct ints){ v->n ? NEWS(a, int64_t, v->n) : NULL, v->n };
+	for (uint32_t i = 0; i < v->n; i++)
+		ret->v[i] = integer_of(v->items[i]);
+}
+
+static void decode_records(struct arena *a, const struct rule *rule, const struct value *v,
+			   struct records *ret)
+{
+	size_t size = rule->elements->row->record_size;
+
+	if (!size)
+		die("row %s: its elements have no record_size", rule->row->name);
+	*ret = (struct records){ v->n ? arena_zalloc(a, arena_times_(v->n, size)) : NULL, v->n };
+	for (uint32_t i = 0; i < v->n; i++)
+		decode_record(a, rule->elements->record, v->items[i], (char *)ret->v + i * size);
+}
+
+/* A list that is unset is one without elements. */
+static void decode_list(struct arena *a, const struct rule *rule, const struct value *v, void *to)
+{
+	memset(to, 0, rule->row->size);
+	if (value_is_null(v) || v->kind != VALUE_ARRAY)
+		return;
+	switch (rule->elements->kind) {
+	case FIELD_STRING:
+		decode_texts(a, v, to);
+		break;
+	case FIELD_INTEGER:
+		decode_integers(a, v, to);
+		break;
+	case FIELD_RECORD:
+		decode_records(a, rule, v, to);
+		break;
+	default:
+		die("row %s: there is no struct for its elements", rule->row->name);
+	}
+}
+
+static void decode_boolean(const struct rule *rule, const struct value *v, void *to)
+{
+	bool is_set = !value_is_null(v) && v->kind == VALUE_BOOL;
+
+	if (rule->row->size == sizeof(bool))
+		*(bool *)to = is_set && v->b;
+	else
+		*(enum tri *)to = !is_set ? TRI_UNSET : v->b ? TRI_YES : TRI_NO;
+}
+
+static void decode_text(const struct rule *rule, const struct value *v, void *to)
+{
+	if (rule->row->is_uuid)
+		*(uuid *)to = uuid_of(v);
+	else
+		*(str *)to = is_text(v) ? v->s : STR_NONE;
+}
+
+static void decode_value(struct arena *a, const struct rule *rule, const struct value *v, void *to)
+{
+	switch (rule->kind) {
+	case FIELD_STRING:
+		decode_text(rule, v, to);
+		break;
+	case FIELD_INTEGER:
+		*(int64_t *)to = integer_of(v);
+		break;
+	case FIELD_NUMBER:
+		*(double *)to = number_of(v);
+		break;
+	case FIELD_BOOLEAN:
+		decode_boolean(rule, v, to);
+		break;
+	case FIELD_ARRAY:
+	case FIELD_SET:
+		decode_list(a, rule, v, to);
+		break;
+	case FIELD_FOREIGN:
+		*(uuid *)to = uuid_of(value_get(v, "id"));
+		break;
+	case FIELD_RECORD:
+		if (rule->record && !rule->row->is_abstract) {
+			decode_record(a, rule->record, v, to);
+			break;
+		}
+		__attribute__((fallthrough));
+	case FIELD_MAP:
+	case FIELD_ANY:
+		*(const struct value **)to = value_is_null(v) ? NULL : v;
+		break;
+	case FIELD_END_:
+		break;
+	}
+}
+
+static void decode_record(struct arena *a, const struct schema *s, const struct value *doc,
+			  char *to)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rule *rule = &s->rules[i];
+
+		if (rule->row->offset != FIELD_NOT_KEPT)
+			decode_value(a, rule, value_get_str(doc, rule->name),
+				     to + rule->row->offset);
+	}
+}
+
+void schema_decode(struct arena *a, const struct schema *s, const struct value *doc, void *ret)
+{
+	decode_record(a, s, doc, ret);
+}
+
+/* ---- merging ------------------------------------------------------------------------------- */
+
+static bool is_mergeable(const struct rule *rule, const struct value *top)
+{
+	return rule && rule->kind == FIELD_RECORD && rule->record && top->kind == VALUE_OBJECT;
+}
+
+struct value *schema_merge(struct arena *a, const struct schema *s, const struct value *before,
+			   const struct value *change)
+{
+	const struct schema *variant = schema_variant(s, before);
+	struct value *both = value_object(a);
+
+	for (uint32_t i = 0; before && before->kind == VALUE_OBJECT && i < before->n; i++)
+		value_set(a, both, before->members[i].key, before->members[i].value);
+	for (uint32_t i = 0; i < change->n; i++) {
+		str key = change->members[i].key;
+		struct value *top = change->members[i].value;
+		const struct rule *rule = variant ? schema_find_rule(variant, key) : NULL;
+
+		if (!rule)
+			rule = schema_find_rule(s, key);
+		if (is_mergeable(rule, top))
+			top = schema_merge(a, rule->record, value_get_str(before, key), top);
+		value_set(a, both, key, top);
+	}
+	return both;
+}
+
+/* ---- showing ------------------------------------------------------------------------------- */
+
+static struct value *render_value(struct arena *a, const struct rule *rule, struct value *v)
+{
+	if (value_is_null(v))
+		return value_null(a);
+	if (rule->kind == FIELD_RECORD && rule->record && v->kind == VALUE_OBJECT)
+		return schema_render(a, rule->record, v);
+	return v;
+}
+
+struct value *schema_render(struct arena *a, const struct schema *s, const struct value *doc)
+{
+	const struct schema *variant = schema_variant(s, doc);
+	struct value *shown = value_object(a);
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rule *rule = schema_rule(s, variant, i);
+
+		value_set(a, shown, rule->name,
+			  render_value(a, rule, value_get_str(doc, rule->name)));
+	}
+	if (s->traits.has_ttl && value_get(doc, "ttl"))
+		value_set(a, shown, STR("ttl"), value_get(doc, "ttl"));
+	return shown;
+}
