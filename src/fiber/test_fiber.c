@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that runs or wakes fibers, on loops of the tests' own; and the timer
+ * wheel against a naive model. */
 #include "fiber/fiber.h"
 #include "fiber/timer.h"
 #include <errno.h>

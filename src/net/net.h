@@ -49,25 +49,28 @@ bool cidr_has(const struct cidr *c, const struct address *a);
 /* ---- streams ---------------------------------------------------------------- */
 
 enum net_end {
-	NET_EOF = 0,        /* the other side ended its direction in order */
+	NET_EOF = 0, /* the other side ended its direction in order */
+	NET_OK = 0,  /* the same number, from calls that do not read: done */
 	NET_TIMEOUT = -1,
-	NET_RESET = -2,     /* reset, broken pipe, TLS truncated */
+	NET_RESET = -2, /* reset, broken pipe, TLS truncated */
 	NET_CANCELLED = -3,
-	NET_FAILED = -4,    /* anything else; sock_error() says what */
-	NET_AGAIN = -5,     /* only from the try calls */
+	NET_FAILED = -4, /* anything else; sock_error() says what */
+	NET_AGAIN = -5,  /* only from the try calls */
 };
 
 struct sock {
-	struct io io; /* io.fd is -1 when closed */
+	struct io io;    /* io.fd is -1 when closed */
 	struct tls *tls; /* NULL: plain */
 	int error;       /* errno of the last failure */
 };
 
-void sock_init(struct sock *s, int fd);       /* takes a connected, non-blocking fd */
-void sock_close(struct sock *s);              /* at once; TLS sends close_notify if it can; may be called twice */
-void sock_reset(struct sock *s);              /* closes with RST (SO_LINGER 0), so the other side notices */
+void sock_init(struct sock *s, int fd); /* takes a connected, non-blocking fd */
+void sock_close(
+	struct sock *s); /* at once; TLS sends close_notify if it can; may be called twice */
+void sock_reset(struct sock *s); /* closes with RST (SO_LINGER 0), so the other side notices */
 
-/* Connects; fails with ERR_TIMEOUT, ERR_REFUSED (and ECONNRESET…), ERR_CANCELLED or ERR_SYSTEM. */
+/* Connects a new socket, without Nagle's delay; NET_OK, or s is closed and
+ * s->error says why (ECONNREFUSED and the like are NET_FAILED). */
 enum net_end sock_connect(struct sock *s, const struct address *to, deadline until) SUSPENDS;
 
 /* Some bytes (at least one), or an end. */
@@ -76,8 +79,10 @@ ssize_t sock_try_read(struct sock *s, void *p, size_t n);
 
 /* All bytes; n, or an end. */
 ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until) SUSPENDS;
-ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until) SUSPENDS; /* iov is changed */
-ssize_t sock_try_write(struct sock *s, const void *p, size_t n); /* some bytes, or NET_AGAIN */
+ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
+	SUSPENDS; /* iov is changed */
+/* Some bytes, or NET_AGAIN; on TLS the next write must then begin with the same bytes. */
+ssize_t sock_try_write(struct sock *s, const void *p, size_t n);
 
 enum net_end sock_shutdown_write(struct sock *s); /* half-close: FIN or close_notify */
 
@@ -96,4 +101,5 @@ struct listen_options {
 	bool reuseport, v6only, deferred;
 };
 /* A bound, listening, non-blocking, close-on-exec socket. */
-MUST_CHECK struct err *net_listen(const struct address *at, const struct listen_options *o, int *ret_fd);
+MUST_CHECK struct err *net_listen(const struct address *at, const struct listen_options *o,
+				  int *ret_fd);

@@ -11,7 +11,7 @@
 
 /* ---- contexts --------------------------------------------------------------- */
 
-struct tls_cert; /* certificate chain and key, parsed and matched */
+struct tls_cert;  /* certificate chain and key, parsed and matched */
 struct tls_store; /* trusted CAs */
 
 /* PEM in, PEM checked: chain readable, key readable and unencrypted, key belongs to leaf. */
@@ -35,28 +35,30 @@ enum { TLS_1_0 = 1, TLS_1_1 = 2, TLS_1_2 = 4, TLS_1_3 = 8 };
 typedef int tls_pick_fn(void *arg, str sni, struct tls_cert *ret[2]);
 
 struct tls_server_options {
-	unsigned protocols;          /* TLS_1_2 | TLS_1_3 */
-	str ciphers;                 /* OpenSSL list for <= 1.2; empty: the library's */
+	unsigned protocols; /* TLS_1_2 | TLS_1_3 */
+	str ciphers;        /* OpenSSL list for <= 1.2; empty: the library's */
 	bool prefer_server_ciphers;
 	bool session_tickets;
 	int session_timeout_s;
-	str dhparam_pem;             /* empty: OpenSSL's automatic groups */
-	strs alpn;                   /* offered protocols, best first; empty: none */
-	struct tls_cert *certs[2];   /* defaults; held by the context */
-	tls_pick_fn *pick;           /* NULL: always the defaults */
+	str dhparam_pem;           /* empty: OpenSSL's automatic groups */
+	strs alpn;                 /* offered protocols, best first; empty: none */
+	struct tls_cert *certs[2]; /* defaults; held by the context */
+	tls_pick_fn *pick;         /* NULL: always the defaults */
 	void *pick_arg;
 };
-MUST_CHECK struct err *tls_context_server(const struct tls_server_options *o, struct tls_context **ret);
+MUST_CHECK struct err *tls_context_server(const struct tls_server_options *o,
+					  struct tls_context **ret);
 
 struct tls_client_options {
 	unsigned protocols;
 	str ciphers;
-	bool verify;              /* chain against store */
-	int verify_depth;         /* intermediates allowed; < 0: the library's */
-	struct tls_store *store;  /* NULL with verify: nothing is trusted */
-	struct tls_cert *cert;    /* client certificate or NULL; held by the context */
+	bool verify;             /* chain against store */
+	int verify_depth;        /* intermediates allowed; < 0: the library's */
+	struct tls_store *store; /* NULL with verify: nothing is trusted */
+	struct tls_cert *cert;   /* client certificate or NULL; held by the context */
 };
-MUST_CHECK struct err *tls_context_client(const struct tls_client_options *o, struct tls_context **ret);
+MUST_CHECK struct err *tls_context_client(const struct tls_client_options *o,
+					  struct tls_context **ret);
 
 struct tls_context *tls_context_hold(struct tls_context *c); /* any thread */
 void tls_context_drop(struct tls_context **c);
@@ -65,14 +67,15 @@ void tls_context_drop(struct tls_context **c);
 
 /* Handshakes on a connected plain sock, which is TLS from then on.
  * `arg` reaches the context's pick function instead of pick_arg when not NULL. */
-MUST_CHECK struct err *tls_accept(struct sock *s, struct tls_context *c, void *arg, deadline until) SUSPENDS;
+MUST_CHECK struct err *tls_accept(struct sock *s, struct tls_context *c, void *arg, deadline until)
+	SUSPENDS;
 
 /* server_name: SNI to send, and name to verify when verify_name; may be empty. */
 MUST_CHECK struct err *tls_connect(struct sock *s, struct tls_context *c, str server_name,
 				   bool verify_name, deadline until) SUSPENDS;
 
-str tls_sni(const struct tls *t);      /* what the client asked for; borrowed; empty if nothing */
-str tls_alpn(const struct tls *t);     /* negotiated, or empty */
+str tls_sni(const struct tls *t);  /* what the client asked for; borrowed; empty if nothing */
+str tls_alpn(const struct tls *t); /* negotiated, or empty */
 const char *tls_version(const struct tls *t); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls *t);
 
@@ -83,8 +86,8 @@ void tls_release_buffers(struct tls *t);
 
 enum tls_key_kind { TLS_KEY_RSA_2048, TLS_KEY_EC_P256 };
 /* Self-signed, CN localhost-like, SAN DNS, valid for days; PEM in a. */
-MUST_CHECK struct err *tls_make_self_signed(struct arena *a, enum tls_key_kind kind, str common_name,
-					    int days, str *ret_cert, str *ret_key);
+MUST_CHECK struct err *tls_make_self_signed(struct arena *a, enum tls_key_kind kind,
+					    str common_name, int days, str *ret_cert, str *ret_key);
 /* SHA-256 of the DER, lower-case hex. */
 MUST_CHECK struct err *tls_cert_digest(struct arena *a, str pem, str *ret_hex);
 
@@ -92,6 +95,7 @@ void digest_md5(str data, uint8_t ret[16]);
 void digest_sha1(str data, uint8_t ret[20]);
 void digest_sha256(str data, uint8_t ret[32]);
 str base64_encode(struct arena *a, str data);
-bool base64_decode(struct arena *a, str text, str *ret); /* strict, padding required, white space allowed */
+bool base64_decode(struct arena *a, str text,
+		   str *ret); /* strict, padding required, white space allowed */
 str hex_encode(struct arena *a, str data);
 uuid uuid_v5(uuid space, str name);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams: try the call; wait when it would block; try again.
+ *
+ * The ready bits spare calls.  After a read that was shorter than asked for the
+ * socket is known to be empty - unless a hang-up was announced, whose end of
+ * file no further edge would tell - so the next read goes straight to waiting;
+ * writes likewise. */
+#include "net/net.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+void sock_init(struct sock *s, int fd)
+{
+	*s = (struct sock){ 0 };
+	io_init(&s->io, fd);
+}
+
+void sock_close(struct sock *s)
+{
+	if (s->io.fd < 0)
+		return;
+	io_done(&s->io);
+	close(s->io.fd);
+	s->io.fd = -1;
+}
+
+void sock_reset(struct sock *s)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (s->io.fd < 0)
+		return;
+	setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	sock_close(s);
+}
+
+const char *sock_error(const struct sock *s)
+{
+	const char *words = s->error ? strerrordesc_np(s->error) : "no error";
+
+	return words ? words : "unknown error";
+}
+
+/* What errno means to who branches on it. */
+static enum net_end failed(struct sock *s, int no)
+{
+	s->error = no;
+	switch (no) {
+	case ECONNRESET:
+	case EPIPE:
+		return NET_RESET;
+	case ETIMEDOUT:
+		return NET_TIMEOUT;
+	default:
+		return NET_FAILED;
+	}
+}
+
+/* Waits for a direction: NET_OK, NET_TIMEOUT or NET_CANCELLED. */
+static enum net_end wait_for(struct sock *s, int what, deadline until)
+{
+	switch (io_wait(&s->io, what, until)) {
+	case WAIT_OK:
+		return NET_OK;
+	case WAIT_TIMEOUT:
+		s->error = ETIMEDOUT;
+		return NET_TIMEOUT;
+	default:
+		s->error = ECANCELED;
+		return NET_CANCELLED;
+	}
+}
+
+static inline bool may_try(const struct sock *s, int what)
+{
+	return !s->io.is_registered || s->io.ready & what;
+}
+
+/* ---- connecting ------------------------------------------------------------------------- */
+
+static enum net_end finish_connect(struct sock *s, deadline until)
+{
+	enum net_end end = wait_for(s, IO_WRITE, until);
+	int no = 0;
+	socklen_t n = sizeof(no);
+
+	if (end != NET_OK)
+		return end;
+	if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &no, &n) < 0)
+		no = errno;
+	return no ? failed(s, no) : NET_OK;
+}
+
+enum net_end sock_connect(struct sock *s, const struct address *to, deadline until)
+{
+	int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	enum net_end end = NET_OK;
+	int on = 1;
+
+	sock_init(s, fd);
+	if (fd < 0)
+		return failed(s, errno);
+	if (to->any.sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(fd, &to->any, to->size) < 0)
+		end = errno == EINPROGRESS ? finish_connect(s, until) : failed(s, errno);
+	if (end != NET_OK)
+		sock_close(s);
+	return end;
+}
+
+/* ---- reading ---------------------------------------------------------------------------- */
+
+ssize_t sock_try_read(struct sock *s, void *p, size_t n)
+{
+	ssize_t got;
+
+	assert(n > 0);
+	if (!may_try(s, IO_READ))
+		return NET_AGAIN;
+	do
+		got = recv(s->io.fd, p, n, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno != EAGAIN)
+		return failed(s, errno);
+	if (got < 0 || (got > 0 && (size_t)got < n && !(s->io.ready & IO_HUP)))
+		io_clear(&s->io, IO_READ);
+	return got < 0 ? NET_AGAIN : got;
+}
+
+ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until)
+{
+	for (;;) {
+		ssize_t got = sock_try_read(s, p, n);
+
+		if (got != NET_AGAIN)
+			return got;
+		enum net_end end = wait_for(s, IO_READ, until);
+		if (end != NET_OK)
+			return end;
+	}
+}
+
+bool sock_has_pending(const struct sock *s)
+{
+	(void)s;
+	return false;
+}
+
+bool sock_is_stale(struct sock *s)
+{
+	char c;
+
+	if (s->io.fd < 0)
+		return true;
+	if (!may_try(s, IO_READ))
+		return false;
+	if (recv(s->io.fd, &c, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
+		return true;
+	io_clear(&s->io, IO_READ);
+	return false;
+}
+
+/* ---- writing ---------------------------------------------------------------------------- */
+
+/* Some of the bytes; *ret_want says what to wait for on NET_AGAIN. */
+static ssize_t try_writev(struct sock *s, struct iovec *iov, int n)
+{
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+	ssize_t sent;
+
+	if (!may_try(s, IO_WRITE))
+		return NET_AGAIN;
+	do
+		sent = sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	if (errno != EAGAIN)
+		return failed(s, errno);
+	io_clear(&s->io, IO_WRITE);
+	return NET_AGAIN;
+}
+
+ssize_t sock_try_write(struct sock *s, const void *p, size_t n)
+{
+	struct iovec iov = { (void *)(uintptr_t)p, n };
+
+	return try_writev(s, &iov, 1);
+}
+
+/* Leaves out what is sent; the first piece with bytes left is at *iov. */
+static void iov_advance(struct iovec **iov, int *n, size_t sent)
+{
+	while (*n > 0 && sent >= (*iov)->iov_len) {
+		sent -= (*iov)->iov_len;
+		(*iov)++;
+		(*n)--;
+	}
+	if (*n > 0) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + sent;
+		(*iov)->iov_len -= sent;
+	}
+}
+
+ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
+{
+	ssize_t all = 0;
+
+	iov_advance(&iov, &n, 0);
+	while (n > 0) {
+		ssize_t sent = try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
+
+		if (sent == NET_AGAIN) {
+			enum net_end end = wait_for(s, IO_WRITE, until);
+			if (end != NET_OK)
+				return end;
+			continue;
+		}
+		if (sent < 0)
+			return sent;
+		all += sent;
+		iov_advance(&iov, &n, (size_t)sent);
+	}
+	return all;
+}
+
+ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until)
+{
+	struct iovec iov = { (void *)(uintptr_t)p, n };
+
+	return sock_writev(s, &iov, 1, until);
+}
+
+enum net_end sock_shutdown_write(struct sock *s)
+{
+	return shutdown(s->io.fd, SHUT_WR) < 0 ? failed(s, errno) : NET_OK;
+}
