@@ -24,6 +24,7 @@ void dns_stop(void);
 struct dns_answer {
 	struct address address; /* port 0 unless SRV gave one */
 	uint16_t weight;        /* SRV's, else 1 */
+	str name;               /* SRV's target, else empty */
 };
 
 enum dns_result {
@@ -33,8 +34,12 @@ enum dns_result {
 	DNS_CANCELLED,
 };
 
+#define DNS_EXPIRES_AT_ONCE 0
+
 /* All addresses of a name; IP literals and hosts-file names never wait. `answers`
- * live in a.  ret_expires: monotonic ms when the set should be asked again.  `ret_text`, if not
- * NULL, gets the failure's words ("dns server error: 3 name error"). */
+ * live in a.  ret_expires: monotonic ms when the set should be asked again
+ * (DNS_EXPIRES_AT_ONCE when its TTL is 0; a stale answer has a date in the past;
+ * DEADLINE_NEVER for what never changes).  `ret_text`, if not NULL, gets the failure's
+ * words ("dns server error: 3 name error"). */
 enum dns_result dns_resolve(struct arena *a, str name, deadline until, struct dns_answer **ret,
 			    size_t *ret_n, deadline *ret_expires, const char **ret_text) SUSPENDS;
