@@ -139,6 +139,7 @@ struct scan http_scan_head(const char *p, size_t n, size_t from, const struct ht
 				ret.size = i + 1;
 				return ret;
 			}
+			ret.lines++;
 			if (line.is_first)
 				ret.first = i + 1;
 			line.is_first = false;
@@ -225,11 +226,10 @@ static inline void note(struct framing *f, enum http_name id, str value)
 static unsigned count_lines(const char *p, const char *end)
 {
 	unsigned n = 0;
-	size_t left = (size_t)(end - p), at = 0;
 
-	for (; left - at >= STEP; at += STEP)
-		n += (unsigned)__builtin_popcount(mark(p + at).lf);
-	return n + (unsigned)__builtin_popcount(mark_rest(p + at, left - at).lf);
+	for (; p < end; p = (const char *)memchr(p, '\n', (size_t)(end - p)) + 1)
+		n++;
+	return n;
 }
 
 static inline bool is_blank(char c)
@@ -237,15 +237,16 @@ static inline bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-int http_parse_lines(struct arena *a, const char *p, const char *end,
+int http_parse_lines(struct arena *a, const char *p, const char *end, unsigned n,
 		     const struct http_limits *limits, struct http_headers *ret,
 		     struct framing *ret_framing)
 {
-	unsigned n = count_lines(p, end);
 	struct http_header *h;
 
 	*ret_framing = (struct framing){ 0 };
 	*ret = (struct http_headers){ 0 };
+	if (n == 0)
+		n = count_lines(p, end);
 	if (n > limits->count)
 		return -494;
 	if (n == 0)

@@ -52,7 +52,7 @@ enum http_name {
 #define X(id, text) HTTP_##id,
 	HTTP_NAMES(X)
 #undef X
-	HTTP_NAMES_COUNT
+		HTTP_NAMES_COUNT
 };
 
 enum http_name http_name_of(str name); /* case ignored; fast: length and first byte first */

@@ -30,8 +30,9 @@ enum scan_end {
 
 struct scan {
 	enum scan_end end;
-	size_t first; /* bytes of the first line with its CRLF, when this scan found its end */
-	size_t size;  /* SCAN_END: bytes of the head, empty line included */
+	size_t first;   /* bytes of the first line with its CRLF, when this scan found its end */
+	size_t size;    /* SCAN_END: bytes of the head, empty line included */
+	unsigned lines; /* ends of lines that this scan passed, the empty one not counted */
 };
 
 /* Looks through p[from..n) for the end of the head that starts at p; p[0..from)
@@ -50,9 +51,10 @@ struct framing {
 	bool has_upgrade, expects_continue;
 };
 
-/* Reads the lines of [p, end), each of which ends in CRLF.  HTTP_MORE when all
- * is well, -400 for a line that is none, -494 when there are more than limits say. */
-int http_parse_lines(struct arena *a, const char *p, const char *end,
+/* Reads the lines of [p, end), each of which ends in CRLF; n says how many they
+ * are, or 0 when that is not known.  HTTP_MORE when all is well, -400 for a line
+ * that is none, -494 when there are more than limits say. */
+int http_parse_lines(struct arena *a, const char *p, const char *end, unsigned n,
 		     const struct http_limits *limits, struct http_headers *ret,
 		     struct framing *ret_framing);
 

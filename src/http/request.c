@@ -196,6 +196,7 @@ ssize_t http_parse_request(struct arena *a, char *p, size_t n, size_t *scanned,
 	struct scan scan = http_scan_head(head, n - skipped, from, limits);
 	struct framing framing;
 	size_t first = scan.first;
+	unsigned lines = first ? scan.lines - 1 : 0;
 	int status;
 
 	*scanned = n;
@@ -210,8 +211,8 @@ ssize_t http_parse_request(struct arena *a, char *p, size_t n, size_t *scanned,
 	status = parse_request_line(head, first - 2, ret);
 	if (status)
 		return status;
-	status = http_parse_lines(a, head + first, head + scan.size - 2, limits, &ret->headers,
-				  &framing);
+	status = http_parse_lines(a, head + first, head + scan.size - 2, lines, limits,
+				  &ret->headers, &framing);
 	if (status)
 		return status;
 	status = finish_request(&framing, ret);

@@ -56,6 +56,7 @@ ssize_t http_parse_response(struct arena *a, char *p, size_t n, size_t *scanned,
 	struct scan scan = http_scan_head(p, n, *scanned, limits);
 	struct framing framing;
 	size_t first = scan.first;
+	unsigned lines = first ? scan.lines - 1 : 0;
 
 	*scanned = n;
 	if (scan.end == SCAN_MORE)
@@ -66,7 +67,8 @@ ssize_t http_parse_response(struct arena *a, char *p, size_t n, size_t *scanned,
 		first = (size_t)((char *)memchr(p, '\n', scan.size) - p) + 1;
 	if (!parse_status_line(str_at(p, first - 2), ret))
 		return -502;
-	if (http_parse_lines(a, p + first, p + scan.size - 2, limits, &ret->headers, &framing) ||
+	if (http_parse_lines(a, p + first, p + scan.size - 2, lines, limits, &ret->headers,
+			     &framing) ||
 	    !frame_response(&framing, method, ret))
 		return -502;
 	return (ssize_t)scan.size;
