@@ -83,6 +83,7 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
 	SUSPENDS; /* iov is changed */
 /* Some bytes, or NET_AGAIN; on TLS the next write must then begin with the same bytes. */
 ssize_t sock_try_write(struct sock *s, const void *p, size_t n);
+ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n);
 
 enum net_end sock_shutdown_write(struct sock *s); /* half-close: FIN or close_notify */
 

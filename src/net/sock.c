@@ -168,8 +168,7 @@ bool sock_is_stale(struct sock *s)
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
-/* Some of the bytes; *ret_want says what to wait for on NET_AGAIN. */
-static ssize_t try_writev(struct sock *s, struct iovec *iov, int n)
+ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n)
 {
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
 	ssize_t sent;
@@ -191,7 +190,7 @@ ssize_t sock_try_write(struct sock *s, const void *p, size_t n)
 {
 	struct iovec iov = { (void *)(uintptr_t)p, n };
 
-	return try_writev(s, &iov, 1);
+	return sock_try_writev(s, &iov, 1);
 }
 
 /* Leaves out what is sent; the first piece with bytes left is at *iov. */
@@ -214,7 +213,7 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
 
 	iov_advance(&iov, &n, 0);
 	while (n > 0) {
-		ssize_t sent = try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
+		ssize_t sent = sock_try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
 
 		if (sent == NET_AGAIN) {
 			enum net_end end = wait_for(s, IO_WRITE, until);

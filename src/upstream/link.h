@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link - a connection to a target, new or taken from the pool.
+ *
+ * Each loop has its own pools of idle links; a pool is known by everything that
+ * makes two connections different: address, and for TLS the server name and
+ * the identity of the settings (client certificate, verification, trust).
+ * An idle link is parked: no fiber, no buffer; when the other side closes it or
+ * says anything unasked, it is dropped, and so it is after its idle time. */
+#pragma once
+
+#include "net/tls.h"
+
+struct links;
+
+struct links_options {
+	unsigned pool_size;     /* idle links per pool; 0: none are kept */
+	unsigned max_requests;  /* per link; 0: no limit */
+	int64_t idle_ms;        /* 0: no limit */
+};
+
+/* A loop's pools; to be made and dropped on the loop. */
+struct links *links_new(const struct links_options *o);
+void links_drop(struct links **l); /* closes the idle ones; none may be in use */
+void links_close_idle(struct links *l); /* when the loop drains */
+
+/* Where to, and how. */
+struct link_target {
+	const struct address *address;
+	struct tls_context *tls; /* NULL: plain */
+	uint64_t tls_identity;   /* of the settings behind tls, the same over snapshots while they are */
+	str server_name;         /* SNI; its host part is verified when verify_name */
+	bool verify_name;
+};
+
+struct link {
+	struct sock sock;
+	struct links *home;
+	struct pool *pool;       /* it came from and may go back to */
+	struct list in_pool;     /* while idle: newest first */
+	struct list in_order;    /* while idle: all of the loop by age */
+	deadline idle_until;
+	unsigned requests;       /* sent over it so far */
+	bool is_reused;          /* this time it came from the pool */
+};
+
+enum link_end { LINK_OK, LINK_REFUSED, LINK_TIMEOUT, LINK_CANCELLED, LINK_TLS_FAILED };
+
+/* An idle link when there is a good one, else a new connection (TLS handshake
+ * included). `why` gets the failure's words, in the error arena or static. */
+enum link_end link_open(struct links *l, const struct link_target *t, deadline until,
+			struct link **ret, const char **why) SUSPENDS;
+
+void link_keep(struct link **l);  /* back to the pool, or closed when it may not */
+void link_close(struct link **l); /* takes NULL; leaves NULL */
