@@ -17,8 +17,8 @@ struct dns_options {
 	int64_t cache_size;
 	bool no_sync;
 };
-MUST_CHECK struct err *
-dns_start(const struct dns_options *o); /* once per process, before the loops run */
+/* Once per process, before the loops run. */
+MUST_CHECK struct err *dns_start(const struct dns_options *o);
 void dns_stop(void);
 
 struct dns_answer {

@@ -65,8 +65,7 @@ struct sock {
 };
 
 void sock_init(struct sock *s, int fd); /* takes a connected, non-blocking fd */
-void sock_close(
-	struct sock *s); /* at once; TLS sends close_notify if it can; may be called twice */
+void sock_close(struct sock *s); /* at once; TLS says close_notify if it can; may come twice */
 void sock_reset(struct sock *s); /* closes with RST (SO_LINGER 0), so the other side notices */
 
 /* Connects a new socket, without Nagle's delay; NET_OK, or s is closed and
@@ -79,13 +78,17 @@ ssize_t sock_try_read(struct sock *s, void *p, size_t n);
 
 /* All bytes; n, or an end. */
 ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until) SUSPENDS;
-ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
-	SUSPENDS; /* iov is changed */
+/* The same; iov is changed. */
+ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until) SUSPENDS;
+
 /* Some bytes, or NET_AGAIN; on TLS the next write must then begin with the same bytes. */
 ssize_t sock_try_write(struct sock *s, const void *p, size_t n);
 ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n);
 
-enum net_end sock_shutdown_write(struct sock *s); /* half-close: FIN or close_notify */
+/* Half-close: FIN or close_notify.  The first at once, where a full TLS socket
+ * is NET_AGAIN; the second waits for it. */
+enum net_end sock_shutdown_write(struct sock *s);
+enum net_end sock_finish_write(struct sock *s, deadline until) SUSPENDS;
 
 /* Bytes the TLS layer already holds decrypted: a wait on io would sleep over them. */
 bool sock_has_pending(const struct sock *s);

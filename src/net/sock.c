@@ -7,12 +7,15 @@
  * writes likewise. */
 #include "net/net.h"
 
+#include "net/priv.h"
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
+
+#define RECORD_MAX 16384 /* RFC 8446 §5.1 */
 
 void sock_init(struct sock *s, int fd)
 {
@@ -24,6 +27,8 @@ void sock_close(struct sock *s)
 {
 	if (s->io.fd < 0)
 		return;
+	if (s->tls)
+		tls_close(s);
 	io_done(&s->io);
 	close(s->io.fd);
 	s->io.fd = -1;
@@ -35,14 +40,18 @@ void sock_reset(struct sock *s)
 
 	if (s->io.fd < 0)
 		return;
+	if (s->tls)
+		tls_forget(s);
 	setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	sock_close(s);
 }
 
 const char *sock_error(const struct sock *s)
 {
-	const char *words = s->error ? strerrordesc_np(s->error) : "no error";
+	const char *words = s->tls ? tls_error(s->tls) : NULL;
 
+	if (!words)
+		words = s->error ? strerrordesc_np(s->error) : "no error";
 	return words ? words : "unknown error";
 }
 
@@ -61,8 +70,7 @@ static enum net_end failed(struct sock *s, int no)
 	}
 }
 
-/* Waits for a direction: NET_OK, NET_TIMEOUT or NET_CANCELLED. */
-static enum net_end wait_for(struct sock *s, int what, deadline until)
+enum net_end sock_wait(struct sock *s, int what, deadline until)
 {
 	switch (io_wait(&s->io, what, until)) {
 	case WAIT_OK:
@@ -85,7 +93,7 @@ static inline bool may_try(const struct sock *s, int what)
 
 static enum net_end finish_connect(struct sock *s, deadline until)
 {
-	enum net_end end = wait_for(s, IO_WRITE, until);
+	enum net_end end = sock_wait(s, IO_WRITE, until);
 	int no = 0;
 	socklen_t n = sizeof(no);
 
@@ -116,11 +124,10 @@ enum net_end sock_connect(struct sock *s, const struct address *to, deadline unt
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-ssize_t sock_try_read(struct sock *s, void *p, size_t n)
+ssize_t plain_try_read(struct sock *s, void *p, size_t n)
 {
 	ssize_t got;
 
-	assert(n > 0);
 	if (!may_try(s, IO_READ))
 		return NET_AGAIN;
 	do
@@ -133,14 +140,24 @@ ssize_t sock_try_read(struct sock *s, void *p, size_t n)
 	return got < 0 ? NET_AGAIN : got;
 }
 
+ssize_t sock_try_read(struct sock *s, void *p, size_t n)
+{
+	int want;
+
+	assert(n > 0);
+	return s->tls ? tls_try_read(s, p, n, &want) : plain_try_read(s, p, n);
+}
+
 ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until)
 {
+	assert(n > 0);
 	for (;;) {
-		ssize_t got = sock_try_read(s, p, n);
+		int want = IO_READ;
+		ssize_t got = s->tls ? tls_try_read(s, p, n, &want) : plain_try_read(s, p, n);
 
 		if (got != NET_AGAIN)
 			return got;
-		enum net_end end = wait_for(s, IO_READ, until);
+		enum net_end end = sock_wait(s, want, until);
 		if (end != NET_OK)
 			return end;
 	}
@@ -148,8 +165,7 @@ ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until)
 
 bool sock_has_pending(const struct sock *s)
 {
-	(void)s;
-	return false;
+	return s->tls && tls_has_pending(s->tls);
 }
 
 bool sock_is_stale(struct sock *s)
@@ -159,7 +175,9 @@ bool sock_is_stale(struct sock *s)
 	if (s->io.fd < 0)
 		return true;
 	if (!may_try(s, IO_READ))
-		return false;
+		return sock_has_pending(s);
+	if (s->tls)
+		return tls_is_stale(s);
 	if (recv(s->io.fd, &c, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
 		return true;
 	io_clear(&s->io, IO_READ);
@@ -168,7 +186,7 @@ bool sock_is_stale(struct sock *s)
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
-ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n)
+ssize_t plain_try_writev(struct sock *s, struct iovec *iov, int n)
 {
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
 	ssize_t sent;
@@ -184,6 +202,46 @@ ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n)
 		return failed(s, errno);
 	io_clear(&s->io, IO_WRITE);
 	return NET_AGAIN;
+}
+
+/* Small pieces go into one record together: each record costs its bytes, its
+ * encryption and its call.  The pieces are the thread's only until the call is
+ * over; a call that is repeated after a wait gathers the same bytes again. */
+static ssize_t tls_try_writev(struct sock *s, struct iovec *iov, int n, int *ret_want)
+{
+	static __thread char record[RECORD_MAX];
+	size_t used = 0;
+
+	if (n == 1 || iov[0].iov_len >= RECORD_MAX)
+		return tls_try_write(s, iov[0].iov_base, iov[0].iov_len, ret_want);
+	for (int i = 0; i < n && used < RECORD_MAX; i++) {
+		size_t room = RECORD_MAX - used;
+		size_t part = iov[i].iov_len < room ? iov[i].iov_len : room;
+
+		if (part)
+			memcpy(record + used, iov[i].iov_base, part);
+		used += part;
+	}
+	return tls_try_write(s, record, used, ret_want);
+}
+
+static ssize_t try_writev(struct sock *s, struct iovec *iov, int n, int *ret_want)
+{
+	*ret_want = IO_WRITE;
+	if (s->tls)
+		return tls_try_writev(s, iov, n, ret_want);
+	return plain_try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
+}
+
+ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n)
+{
+	int want;
+
+	while (n > 0 && iov->iov_len == 0) {
+		iov++;
+		n--;
+	}
+	return n ? try_writev(s, iov, n, &want) : 0;
 }
 
 ssize_t sock_try_write(struct sock *s, const void *p, size_t n)
@@ -213,10 +271,11 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
 
 	iov_advance(&iov, &n, 0);
 	while (n > 0) {
-		ssize_t sent = sock_try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
+		int want;
+		ssize_t sent = try_writev(s, iov, n, &want);
 
 		if (sent == NET_AGAIN) {
-			enum net_end end = wait_for(s, IO_WRITE, until);
+			enum net_end end = sock_wait(s, want, until);
 			if (end != NET_OK)
 				return end;
 			continue;
@@ -238,5 +297,21 @@ ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until)
 
 enum net_end sock_shutdown_write(struct sock *s)
 {
+	if (s->tls)
+		return tls_shutdown_write(s);
 	return shutdown(s->io.fd, SHUT_WR) < 0 ? failed(s, errno) : NET_OK;
+}
+
+enum net_end sock_finish_write(struct sock *s, deadline until)
+{
+	for (;;) {
+		enum net_end end = sock_shutdown_write(s);
+
+		if (end == NET_AGAIN)
+			end = sock_wait(s, IO_WRITE, until);
+		else
+			return end;
+		if (end != NET_OK)
+			return end;
+	}
 }

@@ -56,6 +56,7 @@ struct tls_client_options {
 	int verify_depth;        /* intermediates allowed; < 0: the library's */
 	struct tls_store *store; /* NULL with verify: nothing is trusted */
 	struct tls_cert *cert;   /* client certificate or NULL; held by the context */
+	strs alpn;               /* offered protocols, best first; empty: none */
 };
 MUST_CHECK struct err *tls_context_client(const struct tls_client_options *o,
 					  struct tls_context **ret);

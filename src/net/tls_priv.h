@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the TLS adapter share: the only ones that know OpenSSL. */
+#pragma once
+
+#include "net/tls.h"
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+struct tls_cert {
+	atomic_int holders;
+	X509 *leaf;
+	STACK_OF(X509) * chain; /* above the leaf, in the order given */
+	EVP_PKEY *key;
+};
+
+struct tls_store {
+	atomic_int holders;
+	X509_STORE *x509;
+};
+
+struct tls_context {
+	atomic_int holders;
+	SSL_CTX *ssl;
+	tls_pick_fn *pick;
+	void *pick_arg;
+	struct tls_cert *certs[2]; /* for the server: the defaults */
+	unsigned char *alpn;       /* as on the wire: length, name, length, name */
+	unsigned alpn_n;
+	bool is_server, verifies;
+};
+
+#define TLS_ERROR_MAX 200
+#define TLS_NAME_MAX  256
+
+struct tls {
+	SSL *ssl;
+	struct tls_context *context; /* held */
+	void *pick_arg;
+	bool is_up;     /* handshake done */
+	bool is_broken; /* nothing may be sent any more */
+	bool has_ended; /* close_notify is sent */
+	bool is_eof;    /* the socket below has ended */
+	char error[TLS_ERROR_MAX];
+	size_t sni_n;
+	char sni[TLS_NAME_MAX];
+};
+
+/* OpenSSL's error queue, its first line, as text in out; empties it. */
+void tls_words(char *out, size_t n);
+
+/* The same as an error: "text: reason". */
+struct err *tls_fail(const char *file, int line, const char *text);
+#define FAIL_TLS(text) tls_fail(__FILE__, __LINE__, (text))
