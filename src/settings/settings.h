@@ -424,6 +424,7 @@ struct settings {
 	struct setting_pairs directives[SPACE_COUNT_]; /* by name; NONE and ignored ones left out */
 	struct setting_pairs pluginserver_properties, vault_properties; /* full names */
 
+	str conf_file; /* the kong.conf that was read, absolute; unset: none */
 	strs notes; /* lines for the operator, told once at start: what has no effect yet or here */
 
 	const struct property *properties; /* priv.h; by name */
@@ -434,9 +435,13 @@ struct settings {
 
 struct settings_sources {
 	str file;                       /* -c; unset: the first of search that exists, or none */
+	str text;                       /* instead of a file: what would be in it */
 	const char *const *search;      /* up to NULL; NULL: /etc/kong/kong.conf, /etc/kong.conf */
 	char *const *environ_;          /* up to NULL; NULL: no environment */
 	struct setting_pairs overrides; /* of the command line */
+	/* What a reload starts from: the running gateway's variables and command line count
+	 * where the new sources say nothing. NULL: nothing is running. */
+	const struct settings *running;
 };
 
 /* All errors at once, by err->next; *ret only on success. */
