@@ -7,7 +7,14 @@
  * response times, resolved addresses), which is found again by identity in the next
  * snapshot, so that a change of configuration disturbs nothing.
  *
- * Any loop may pick; the lasting part's lock is never held across a wait. */
+ * Any loop may pick, without a lock: what is chosen from is a table that is
+ * replaced as a whole when a name resolves anew.  Only the store's lock guards
+ * the rest; it is never held across a wait.
+ *
+ * A name is resolved when the first request needs it, or earlier by
+ * balance_store_tick(), and again in the background after it expired.  While
+ * DNS fails the addresses known last stay in use; a name that is gone leaves
+ * the rotation. */
 #pragma once
 
 #include "model/model.h"
@@ -16,56 +23,88 @@
 struct balancer;
 struct http_request;
 
+/* Where names and time come from, for tests; all others use dns and the loop's clock. */
+struct balance_sources {
+	enum dns_result (*resolve)(struct arena *a, str name, deadline until,
+				   struct dns_answer **ret, size_t *ret_n, deadline *ret_expires,
+				   const char **ret_text);
+	int64_t (*now_ms)(void);
+};
+
 /* Keeps the lasting parts; one per process. */
 struct balance_store;
 struct balance_store *balance_store_new(void);
-void balance_store_drop(struct balance_store **s); /* after the loops ended */
+struct balance_store *balance_store_new_with(const struct balance_sources *sources);
+void balance_store_drop(struct balance_store **s); /* after the loops and snapshots ended */
 
-/* For a host that is no upstream: an IP or a DNS name.  Lives in a. */
-struct balancer *balancer_of_host(struct arena *a, struct balance_store *s, str host, uint16_t port);
+/* Once a second, on one loop, outside or inside of a fiber: resolves in the
+ * background what upstreams need soon, and forgets what no snapshot used for
+ * five minutes. */
+void balance_store_tick(struct balance_store *s);
 
-/* For an upstream with its targets (those with upstream == u->id; any order). */
-struct balancer *balancer_of_upstream(struct arena *a, struct balance_store *s, const struct upstream *u,
-				      const struct target *const *targets, size_t n);
+/* For a host that is no upstream: an IP or a DNS name.  Lives in a and ends with it. */
+struct balancer *balancer_of_host(struct arena *a, struct balance_store *s, str host,
+				  uint16_t port);
+
+/* For an upstream with its targets (those with upstream == u->id; any order).
+ * Lives in a and ends with it; u and the targets are borrowed as long. */
+struct balancer *balancer_of_upstream(struct arena *a, struct balance_store *s,
+				      const struct upstream *u, const struct target *const *targets,
+				      size_t n);
 
 const struct upstream *balancer_upstream(const struct balancer *b); /* or NULL */
 
 /* What the choice may depend on; text is the request's. */
 struct balance_input {
-	const struct http_request *request; /* for hash_on header, cookie, path, query_arg; may be NULL */
+	const struct http_request *request; /* for hash_on header, cookie, query_arg; may be NULL */
 	str path;                           /* normalised */
 	str client_ip, consumer_id, credential_id;
-	const struct value *uri_captures;   /* object, or NULL */
+	const struct value *uri_captures; /* object, or NULL */
 };
 
 enum pick_result {
 	PICK_OK,
-	PICK_NO_PEER,       /* 503 failure to get a peer from the ring-balancer */
-	PICK_NOT_FOUND,     /* 503 name resolution failed */
-	PICK_FAILED,        /* 500 */
+	PICK_NO_PEER,   /* 503 failure to get a peer from the ring-balancer */
+	PICK_NOT_FOUND, /* 503 name resolution failed */
+	PICK_FAILED,    /* 500 */
 	PICK_CANCELLED,
 };
 
 /* One choice; the same struct goes through all tries of a request, zeroed at
- * first, and ends with balance_done(). */
+ * first, and ends with balance_done().  What ends in _ is balance's own. */
 struct pick {
 	struct address address;
-	str host;             /* the target's name, for Host and SNI: no port */
+	str host; /* the target's name, for Host and SNI: no port; an IPv6 address in brackets */
 	uint16_t port;
-	str set_cookie;       /* to add to the response (hash_on cookie), or empty */
-	const char *why;      /* of a failure, for the log */
-	void *peer_;          /* balance's own */
+	str set_cookie;  /* to add to the response (hash_on cookie), or empty */
+	const char *why; /* of a failure, for the log */
 	unsigned tries;
-	int64_t started_ms_;
-	void *tried_[8];
+	struct peer *peer_;
+	int64_t started_us_;
+	uint32_t hash_;
+	unsigned n_tried_;
+	struct peer *tried_[8];
 };
+
+/* The first try may wait for DNS; later ones go by what is known (but for names
+ * whose records may not be kept).  Addresses that this request tried before are
+ * passed over while there are others. */
 enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct balance_input *in,
 			      deadline until, struct pick *pick) SUSPENDS;
 
 enum try_outcome { TRY_ANSWERED, TRY_CONNECT_FAILED, TRY_TIMED_OUT, TRY_BROKEN };
-/* How the last pick went; status is the upstream's answer or 0. Passive health stands on it. */
+
+/* How the last pick went; status is the upstream's answer or 0.  To be called
+ * once the response's head is there, for the time until then is what the
+ * algorithm `latency` goes by. */
 void balance_report(struct balancer *b, struct pick *pick, enum try_outcome how, int status);
 void balance_done(struct balancer *b, struct pick *pick);
 
-/* For /upstreams/x/health and /upstreams/x/targets: Kong's shape (ADMIN_API.md §4.9). */
+/* What /upstreams/x/health?balancer_health=1 has under "data": health, id, and details when
+ * checks are on. */
 struct value *balancer_health(struct arena *a, const struct balancer *b);
+
+/* What /upstreams/x/health adds to a target ("host:port" as stored): its
+ * health (HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF, DNS_ERROR) and the object "data". */
+const char *balancer_target_health(struct arena *a, const struct balancer *b, str target,
+				   struct value **ret_data);

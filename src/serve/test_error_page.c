@@ -10,27 +10,6 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
-/* Used only while the library has none of its own. */
-__attribute__((weak)) const struct http_header *http_get(const struct http_headers *h,
-							 enum http_name id)
-{
-	for (unsigned i = 0; i < h->n; i++)
-		if (h->v[i].id == id)
-			return &h->v[i];
-	return NULL;
-}
-
-__attribute__((weak)) void json_write_str(struct buf *out, str s)
-{
-	buf_add_char(out, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.s[i] == '"' || s.s[i] == '\\')
-			buf_add_char(out, '\\');
-		buf_add_char(out, s.s[i]);
-	}
-	buf_add_char(out, '"');
-}
-
 static void assert_str(str got, const char *want)
 {
 	if (!str_is(got, want))

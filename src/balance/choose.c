@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The four algorithms: which slot of a table a request gets.
+ *
+ * All pass over slots that health took out, and over those the same request
+ * tried before while there are others. */
+#include "balance/priv.h"
+
+#include <math.h>
+
+#define DECAY_MS 10000.0
+
+/* ---- response times ---------------------------------------------------------------
+ *
+ * One word per peer, changed by compare-and-swap: the average in microseconds as
+ * a float, and the low 31 bits of the millisecond when it was touched, with a
+ * bit that is always set, so that 0 means "none yet". */
+
+static uint64_t pack(double us, int64_t ms)
+{
+	float average = (float)us;
+	uint32_t bits;
+
+	memcpy(&bits, &average, sizeof(bits));
+	return (uint64_t)bits << 32 | (uint32_t)ms << 1 | 1;
+}
+
+static double decayed(uint64_t word, int64_t now_ms, double *ret_share)
+{
+	uint32_t bits = (uint32_t)(word >> 32);
+	uint32_t age = ((uint32_t)now_ms << 1 | 1) - (uint32_t)word;
+	float average;
+
+	memcpy(&average, &bits, sizeof(average));
+	if (age & 0x80000000u)
+		age = 0; /* touched by a loop whose clock is a little ahead */
+	*ret_share = exp(-(double)(age >> 1) / DECAY_MS);
+	return (double)average * *ret_share;
+}
+
+bool peer_has_latency(const struct peer *p)
+{
+	return atomic_load_explicit(&p->latency, memory_order_relaxed) != 0;
+}
+
+double peer_latency(const struct peer *p, int64_t now_ms)
+{
+	uint64_t word = atomic_load_explicit(&p->latency, memory_order_relaxed);
+	double share;
+
+	return word ? decayed(word, now_ms, &share) : 0;
+}
+
+void peer_note_latency(struct peer *p, double us, int64_t now_ms)
+{
+	uint64_t old = atomic_load(&p->latency), new;
+
+	do {
+		double share = 0, average = old ? decayed(old, now_ms, &share) : 0;
+
+		new = pack(average + us * (1 - share), now_ms);
+	} while (!atomic_compare_exchange_weak(&p->latency, &old, new));
+}
+
+void peer_start_latency(struct peer *p, double us, int64_t now_ms)
+{
+	uint64_t none = 0;
+
+	atomic_compare_exchange_strong(&p->latency, &none, pack(us, now_ms));
+}
+
+/* ---- choosing --------------------------------------------------------------------- */
+
+static bool is_available(const struct slot *slot)
+{
+	return atomic_load_explicit(&slot->peer->is_available, memory_order_relaxed);
+}
+
+static bool was_tried(const struct pick *pick, const struct slot *slot)
+{
+	for (unsigned i = 0; i < pick->n_tried_; i++)
+		if (pick->tried_[i] == slot->peer)
+			return true;
+	return false;
+}
+
+/* Has the request tried all there is?  Then it may try them again. */
+static bool tried_all(const struct table *t, const struct pick *pick)
+{
+	if (pick->n_tried_ == 0 || pick->n_tried_ < t->n_available)
+		return false;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (is_available(&t->slots[i]) && !was_tried(pick, &t->slots[i]))
+			return false;
+	return true;
+}
+
+static const struct slot *next_in_turn(const struct balancer *b, const struct table *t,
+				       const struct pick *pick, bool is_fresh)
+{
+	uint64_t p = atomic_fetch_add_explicit(&b->lasting->position, 1, memory_order_relaxed);
+	uint64_t at = p % t->wheel * t->stride % t->wheel;
+	uint32_t low = 0, high = t->n - 1;
+
+	while (low < high) { /* the first slot that ends behind `at` */
+		uint32_t middle = (low + high) / 2;
+
+		if (t->slots[middle].up_to > at)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct slot *slot = &t->slots[low];
+
+		if (is_available(slot) && (is_fresh || !was_tried(pick, slot)))
+			return slot;
+		low = low + 1 < t->n ? low + 1 : 0;
+	}
+	return NULL;
+}
+
+static const struct slot *next_on_ring(const struct table *t, const struct pick *pick,
+				       bool is_fresh)
+{
+	uint32_t at = pick->hash_ % t->points;
+
+	for (uint32_t i = 0; i < t->points; i++) {
+		const struct slot *slot = &t->slots[t->ring[at]];
+
+		if (is_available(slot) && (is_fresh || !was_tried(pick, slot)))
+			return slot;
+		at = at ? at - 1 : t->points - 1;
+	}
+	return NULL;
+}
+
+/* (active + 1) / weight, or the response time over the weight. */
+static double score(const struct balancer *b, const struct slot *slot, int64_t now_ms)
+{
+	double x;
+
+	if (b->algorithm == LATENCY)
+		x = peer_latency(slot->peer, now_ms);
+	else
+		x = 1.0 + atomic_load_explicit(&slot->peer->active, memory_order_relaxed);
+	return x / slot->weight;
+}
+
+/* Looks at all, from another slot each time, so that equals take turns. */
+static const struct slot *lowest(const struct balancer *b, const struct table *t,
+				 const struct pick *pick, bool is_fresh)
+{
+	int64_t now = b->algorithm == LATENCY ? b->store->sources.now_ms() : 0;
+	uint64_t turn = atomic_fetch_add_explicit(&b->lasting->position, 1, memory_order_relaxed);
+	uint32_t at = (uint32_t)(turn % t->n);
+	const struct slot *best = NULL;
+	double best_score = 0;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct slot *slot = &t->slots[at];
+
+		at = at + 1 < t->n ? at + 1 : 0;
+		if (is_available(slot) && (is_fresh || !was_tried(pick, slot))) {
+			double s = score(b, slot, now);
+
+			if (!best || s < best_score) {
+				best = slot;
+				best_score = s;
+			}
+		}
+	}
+	return best;
+}
+
+const struct slot *table_choose(const struct balancer *b, const struct table *t,
+				const struct pick *pick)
+{
+	bool is_fresh = pick->n_tried_ == 0 || tried_all(t, pick);
+
+	if (!t->is_healthy)
+		return NULL;
+	switch (b->algorithm) {
+	case ROUND_ROBIN:
+		return next_in_turn(b, t, pick, is_fresh);
+	case CONSISTENT_HASHING:
+		return next_on_ring(t, pick, is_fresh);
+	case LEAST_CONNECTIONS:
+	case LATENCY:
+		return lowest(b, t, pick, is_fresh);
+	}
+	return NULL;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of balance share.
+ *
+ *	snapshot's arena                      the store, under its lock
+ *	balancer ── spots (one per target) ─► name ── answers
+ *	   │                                    ▲
+ *	   └─► table ── slots ─► peer ─► lasting│(position)
+ *	       (atomic)  one per address
+ *
+ * A table is built from the spots and the answers of their names, never
+ * changed afterwards (but for the counters behind peers), replaced as a whole
+ * under the lock, and reused once no reader can see it (base/epoch.h). */
+#pragma once
+
+#include "balance/balance.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define FORGET_AFTER_MS 300000 /* what no snapshot uses */
+#define ASK_AGAIN_MS    30000  /* after DNS failed */
+#define EACH_TIME_MS    60000  /* until a TTL of 0 is looked at again */
+#define RENEW_DELAY_MS  500    /* after expiry: a stale answer is being renewed below us */
+#define OVERDUE_MS      4000   /* after which a request waits for the renewal */
+#define ASK_FOR_MS      30000  /* at most, in the background */
+#define LINE            64     /* of the cache: what is written often stands apart */
+#define BUCKETS         1024
+
+enum algorithm { ROUND_ROBIN, CONSISTENT_HASHING, LEAST_CONNECTIONS, LATENCY };
+
+/* A DNS name, shared by all balancers that use it.  Under the store's lock. */
+struct name {
+	struct list link, users; /* in its bucket; spots */
+	unsigned refs;           /* spots and fibers that ask */
+	unsigned upstreams; /* spots of upstreams among them: renewed without being asked for */
+	enum name_state {
+		NAME_UNASKED,
+		NAME_KNOWN,
+		NAME_EACH_TIME, /* TTL 0: asked by each request */
+		NAME_NOT_FOUND,
+		NAME_FAILED,
+	} state;
+	bool is_asked;              /* a fiber is at it in the background */
+	int64_t renew_at;           /* ms; UNASKED: 0 */
+	int64_t idle_since;         /* ms; when refs became 0 */
+	struct dns_answer *answers; /* sorted */
+	size_t n;
+	char why[96]; /* of a failure */
+	struct balance_store *store;
+	size_t text_n;
+	char text[];
+};
+
+/* What outlives the snapshots of one upstream, or of one host and port. */
+struct lasting {
+	struct list link;
+	uuid id;           /* of the upstream; none: */
+	struct name *name; /* of a plain host */
+	uint16_t port;
+	unsigned refs; /* balancers and peers */
+	int64_t idle_since;
+
+	char before_[LINE];
+	_Atomic uint64_t position; /* of round-robin: picks so far */
+	char behind_[LINE];
+};
+
+/* One address of one target.  Lives while a table lists it or a request uses it. */
+struct peer {
+	struct list link;
+	struct lasting *lasting;
+	struct name *name;  /* it came from, or NULL; kept */
+	unsigned tables;    /* that list it; under the lock */
+	int64_t idle_since; /* when that became 0 */
+	bool is_each_time;  /* stands for a name whose records may not be kept: no address */
+	uint16_t port;
+	struct address address;
+
+	/* What requests change, on a line of its own. */
+	char before_[LINE];
+	atomic_uint active;       /* connections */
+	atomic_bool is_available; /* by health */
+	_Atomic uint64_t latency; /* choose.c; 0: none yet */
+	atomic_uint turn;         /* of an is_each_time: its addresses so far */
+	char behind_[LINE];
+};
+
+/* A target. */
+struct spot {
+	struct list link; /* among the users of name */
+	struct balancer *balancer;
+	str host; /* IPv6 in brackets */
+	uint16_t port;
+	uint32_t weight;
+	struct address address; /* when host is an IP */
+	struct name *name;      /* else */
+};
+
+struct slot {
+	struct peer *peer;
+	const struct spot *spot;
+	str srv_name; /* use_srv_name: what SRV called it, in the table */
+	uint32_t weight;
+	uint64_t up_to; /* sum of the available slots' weights over the greatest common divisor,
+			 * this one's included */
+};
+
+struct table {
+	struct list link; /* among the retired ones */
+	uint64_t mark;
+	bool is_healthy;          /* something to choose from, above the threshold */
+	bool has_unasked;         /* names never resolved */
+	_Atomic int64_t renew_at; /* of the earliest of its names */
+	uint64_t total_weight, unavailable_weight;
+	uint64_t wheel, stride; /* round-robin: positions in a round; table.c */
+	uint32_t n, n_available;
+	uint32_t points, *ring; /* consistent-hashing: slot numbers */
+	struct slot slots[];
+};
+
+struct balancer {
+	struct balance_store *store; /* NULL: an IP literal */
+	const struct upstream *upstream;
+	enum algorithm algorithm;
+	bool is_plain; /* a host, no upstream */
+	str host;      /* of a plain one */
+	uint16_t port;
+	struct address address;
+	struct lasting *lasting;
+	struct spot *spots; /* in the order of host and port; weight 0 left out */
+	size_t n;
+	size_t n_targets; /* weight 0 included */
+	double threshold;
+	_Atomic(struct table *) table;
+	atomic_bool is_stale; /* a name has new answers: to be built anew */
+};
+
+/* ---- store.c: under s->lock unless said otherwise ----------------------------- */
+
+struct balance_store {
+	pthread_mutex_t lock;
+	struct balance_sources sources;
+	struct list names[BUCKETS], lastings[BUCKETS], peers[BUCKETS];
+	struct list retired;  /* tables */
+	unsigned next_bucket; /* to be cleaned */
+};
+
+struct name *store_name(struct balance_store *s, str host); /* with one more reference */
+void store_name_let_go(struct balance_store *s, struct name *name);
+struct lasting *store_lasting(struct balance_store *s, uuid id, struct name *name, uint16_t port);
+void store_lasting_let_go(struct balance_store *s, struct lasting *l);
+struct peer *store_peer(struct balance_store *s, struct lasting *l, struct name *name,
+			const struct address *address, uint16_t port);
+void store_retire(struct balance_store *s, struct table *t); /* NULL is fine */
+
+/* ---- names.c ------------------------------------------------------------------ */
+
+/* Asks for whatever of b's names is not known or long overdue, and waits for it. */
+enum dns_result names_ask(struct balancer *b, struct arena *a, deadline until) SUSPENDS;
+
+/* Starts a fiber for each of b's names that is due. */
+void names_renew(struct balancer *b);
+void name_renew(struct balance_store *s, struct name *name); /* under the lock */
+
+/* ---- table.c: under the lock --------------------------------------------------- */
+
+/* Builds b's table from what is known and puts it in place of the old one. */
+void table_rebuild(struct balancer *b);
+int64_t table_due(const struct balancer *b); /* when the earliest of its names must be asked */
+void table_free(struct balance_store *s, struct table *t); /* its peers lose a reference */
+
+/* ---- choose.c: no lock ----------------------------------------------------------- */
+
+/* Which slot; NULL when nothing is available. */
+const struct slot *table_choose(const struct balancer *b, const struct table *t,
+				const struct pick *pick);
+
+/* The moving average of a peer's response time, decayed to now. */
+void peer_note_latency(struct peer *p, double us, int64_t now_ms);
+void peer_start_latency(struct peer *p, double us, int64_t now_ms); /* when it has none */
+bool peer_has_latency(const struct peer *p);
+double peer_latency(const struct peer *p, int64_t now_ms);
+
+/* ---- balance.c ------------------------------------------------------------------ */
+
+/* "host:port" as targets are stored. */
+void target_split(str target, str *ret_host, uint16_t *ret_port);
+
+/* ---- hash_input.c --------------------------------------------------------------- */
+
+/* The text to hash for the upstream; makes the cookie when it is missing. */
+str hash_input(struct arena *a, const struct upstream *u, const struct balance_input *in,
+	       str *ret_set_cookie);
