@@ -59,7 +59,7 @@ fuzz: deps-test
 install: build
 	meson configure build -Dprefix=$(abspath $(PREFIX))
 	DESTDIR=$(DESTDIR) meson install -C build
-	install -D -m 644 packaging/kong.conf $(DESTDIR)/etc/kong/kong.conf.default
+	install -D -m 644 docs/reference/kong.conf.sample $(DESTDIR)/etc/kong/kong.conf.default
 	install -D -m 644 /dev/null $(DESTDIR)/lib/systemd/system/gibbon.service
 	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/gibbon.service > $(DESTDIR)/lib/systemd/system/gibbon.service
 

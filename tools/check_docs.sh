@@ -17,8 +17,8 @@ pending=()
 
 # A page and the command that prints it.
 pages=(
-	"docs/reference/settings.md print reference"
-	"packaging/kong.conf print sample"
+	"docs/reference/configuration.md print reference configuration"
+	"docs/reference/kong.conf.sample print sample"
 )
 
 for row in "${pages[@]}"; do

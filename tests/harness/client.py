@@ -23,6 +23,10 @@ class BadResponse(AssertionError):
     """What came back is no proper HTTP/1.1 response."""
 
 
+class NoAnswer(BadResponse):
+    """The connection ended before the first byte of an answer."""
+
+
 class Response:
     def __init__(self, status, reason, headers):
         self.status, self.reason, self.headers = status, reason, headers
@@ -133,6 +137,8 @@ class Client:
             fields.append((m[1].decode(), m[2].decode('latin-1')))
 
     def read_head(self):
+        if not self.buffer and not self._more():
+            raise NoAnswer('closed before an answer')
         line = self._line()
         m = STATUS_LINE.fullmatch(line)
         if not m:
