@@ -11,7 +11,7 @@
 struct buf {
 	char *data;
 	size_t n, cap;
-	size_t max; /* 0: BUF_MAX_DEFAULT */
+	size_t max;   /* 0: BUF_MAX_DEFAULT */
 	bool is_full; /* something did not fit; contents are then a prefix */
 };
 
@@ -21,7 +21,8 @@ void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b); /* usable as CLEANUP(buf_done); empty afterwards */
 void buf_clear(struct buf *b);
 
-char *buf_room(struct buf *b, size_t n); /* at least n writable bytes at the end, or NULL when full */
+char *buf_room(struct buf *b,
+	       size_t n); /* at least n writable bytes at the end, or NULL when full */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_add_str(struct buf *b, str s);
 void buf_add_char(struct buf *b, char c);

@@ -4,12 +4,12 @@
 
 #include <stddef.h>
 
-#define MUST_CHECK  __attribute__((warn_unused_result))
+#define MUST_CHECK   __attribute__((warn_unused_result))
 #define PRINTF(a, b) __attribute__((format(printf, a, b)))
-#define CLEANUP(fn) __attribute__((cleanup(fn)))
-#define NORETURN    __attribute__((noreturn))
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define CLEANUP(fn)  __attribute__((cleanup(fn)))
+#define NORETURN     __attribute__((noreturn))
+#define likely(x)    __builtin_expect(!!(x), 1)
+#define unlikely(x)  __builtin_expect(!!(x), 0)
 
 /* The call may suspend the fiber that makes it; read by tools/check_suspends.py. */
 #ifdef __clang__

@@ -59,10 +59,10 @@ struct err {
 
 struct err *err_new(enum err_code code, const char *file, int line, const char *format, ...)
 	PRINTF(4, 5) __attribute__((returns_nonnull));
-struct err *err_errno(const char *file, int line, const char *format, ...)
-	PRINTF(3, 4) __attribute__((returns_nonnull));
-struct err *err_in(struct err *e, const char *file, int line, const char *format, ...)
-	PRINTF(4, 5) __attribute__((returns_nonnull));
+struct err *err_errno(const char *file, int line, const char *format, ...) PRINTF(3, 4)
+	__attribute__((returns_nonnull));
+struct err *err_in(struct err *e, const char *file, int line, const char *format, ...) PRINTF(4, 5)
+	__attribute__((returns_nonnull));
 
 /* Adds to the error and returns it, for use in a return statement. */
 struct err *err_hint(struct err *e, const char *format, ...) PRINTF(2, 3);

@@ -3,15 +3,15 @@
  * an operator may set are settings; these hold whatever is configured. */
 #pragma once
 
-#define LIMIT_JSON_DEPTH     64                    /* nested arrays and objects */
-#define LIMIT_YAML_NODES     (32 * 1000 * 1000)    /* values after aliases are expanded */
-#define LIMIT_CONFIG_BYTES   ((size_t)1 << 30)     /* a declarative document */
-#define LIMIT_CONF_FILE      (4 * 1024 * 1024)     /* kong.conf */
-#define LIMIT_PATTERN_STEPS  100000                /* a Lua pattern's match */
-#define LIMIT_REGEX_MATCH    100000                /* PCRE2 match limit */
-#define LIMIT_REGEX_DEPTH    1000                  /* PCRE2 heap/depth limit */
-#define LIMIT_HTTP_HEADERS   1000                  /* header lines of one message */
-#define LIMIT_HTTP_TARGET    (64 * 1024)           /* bytes of a request target, at most */
-#define LIMIT_HTTP_HEAD      (256 * 1024)          /* bytes of a head, whatever is configured */
-#define LIMIT_ADMIN_BODY     (1024 * 1024 * 1024)  /* POST /config */
-#define LIMIT_BALANCER_SLOTS 65536                 /* addresses of one upstream, all targets together */
+#define LIMIT_JSON_DEPTH     64                   /* nested arrays and objects */
+#define LIMIT_YAML_NODES     (32 * 1000 * 1000)   /* values after aliases are expanded */
+#define LIMIT_CONFIG_BYTES   ((size_t)1 << 30)    /* a declarative document */
+#define LIMIT_CONF_FILE      (4 * 1024 * 1024)    /* kong.conf */
+#define LIMIT_PATTERN_STEPS  100000               /* a Lua pattern's match */
+#define LIMIT_REGEX_MATCH    100000               /* PCRE2 match limit */
+#define LIMIT_REGEX_DEPTH    1000                 /* PCRE2 heap/depth limit */
+#define LIMIT_HTTP_HEADERS   1000                 /* header lines of one message */
+#define LIMIT_HTTP_TARGET    (64 * 1024)          /* bytes of a request target, at most */
+#define LIMIT_HTTP_HEAD      (256 * 1024)         /* bytes of a head, whatever is configured */
+#define LIMIT_ADMIN_BODY     (1024 * 1024 * 1024) /* POST /config */
+#define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */

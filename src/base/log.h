@@ -11,7 +11,14 @@
 #include "base/err.h"
 
 enum log_level {
-	LOG_EMERG_, LOG_ALERT_, LOG_CRIT_, LOG_ERROR_, LOG_WARN_, LOG_NOTICE_, LOG_INFO_, LOG_DEBUG_,
+	LOG_EMERG_,
+	LOG_ALERT_,
+	LOG_CRIT_,
+	LOG_ERROR_,
+	LOG_WARN_,
+	LOG_NOTICE_,
+	LOG_INFO_,
+	LOG_DEBUG_,
 };
 
 /* The words of kong.conf: debug, info, notice, warn, error, crit, alert, emerg. */

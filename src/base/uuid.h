@@ -14,4 +14,4 @@ int uuid_cmp(uuid a, uuid b);
 bool uuid_parse(str s, uuid *ret); /* 8-4-4-4-12 hex digits, either case */
 str uuid_str(struct arena *a, uuid u);
 void uuid_write(uuid u, char out[36]); /* lower case, no '\0' */
-uuid uuid_random(void); /* version 4, from the kernel's generator */
+uuid uuid_random(void);                /* version 4, from the kernel's generator */

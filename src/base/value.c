@@ -95,7 +95,8 @@ void value_set(struct arena *a, struct value *object, str key, struct value *v)
 
 	if (!m) {
 		if (object->n == object->cap)
-			object->members = grow(a, object, object->members, sizeof(*object->members));
+			object->members =
+				grow(a, object, object->members, sizeof(*object->members));
 		m = &object->members[object->n++];
 		m->key = key;
 	}

@@ -10,7 +10,13 @@
 #include "base/str.h"
 
 enum value_kind {
-	VALUE_NULL, VALUE_BOOL, VALUE_INT, VALUE_REAL, VALUE_STRING, VALUE_ARRAY, VALUE_OBJECT,
+	VALUE_NULL,
+	VALUE_BOOL,
+	VALUE_INT,
+	VALUE_REAL,
+	VALUE_STRING,
+	VALUE_ARRAY,
+	VALUE_OBJECT,
 };
 
 struct value {
@@ -35,7 +41,7 @@ struct value *value_null(struct arena *a);
 struct value *value_bool(struct arena *a, bool b);
 struct value *value_int(struct arena *a, int64_t i);
 struct value *value_real(struct arena *a, double real);
-struct value *value_str(struct arena *a, str s);    /* borrows the bytes */
+struct value *value_str(struct arena *a, str s);          /* borrows the bytes */
 struct value *value_text(struct arena *a, const char *z); /* borrows; NULL gives null */
 struct value *value_array(struct arena *a);
 struct value *value_object(struct arena *a);
