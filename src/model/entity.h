@@ -9,30 +9,57 @@
 #include "schema/schema.h"
 
 struct entity {
-	const char *name;          /* "services": also the table and the declarative key */
-	const char *path;          /* of the Admin API: "key-sets" for key_sets; NULL: the name */
-	const char *endpoint_key;  /* field usable instead of the id, or NULL */
-	const char *cache_key;     /* "name, route, service, consumer": unique together, or NULL */
-	const char *uuid_key;      /* what a deterministic id is made from, or NULL */
+	const char *name;         /* "services": also the table and the declarative key */
+	const char *path;         /* of the Admin API: "key-sets" for key_sets; NULL: the name */
+	const char *endpoint_key; /* field usable instead of the id, or NULL */
+	const char *cache_key;    /* "name, route, service, consumer": unique together, or NULL */
+	const char *primary_key;  /* NULL: "id" */
 	const char *help;
-	size_t size;               /* of its C struct */
+	size_t size; /* of its C struct */
 	const struct field *fields;
 	const struct check *checks;
 	const struct shorthand *shorthands;
+	/* The rows under router_flavor = expressions, where they differ. */
+	const struct field *expression_fields;
+	const struct check *expression_checks;
+	/* Variants of the rows by the value of a field (schema_traits); `start` makes them,
+	 * in an arena that lives as long as the program. */
+	const char *variant_key, *variant_unknown;
+	const struct schema *(*variant_find)(str value);
+	void (*variant_start)(struct arena *a, const struct schema *s);
 	bool is_workspaceable, is_taggable, has_ttl;
-	bool is_hidden;            /* no generated endpoints */
+	bool is_hidden; /* no generated endpoints */
+	bool is_local;  /* no part of a declarative configuration */
 
 	/* Completes a checked document (targets' host:port, ca_certificates' digest, a
 	 * plugin's config by its own schema); adds to errors like a custom check. */
-	void (*finish)(struct arena *a, struct value *doc, const struct schema_options *o, struct value *errors);
+	void (*finish)(struct arena *a, struct value *doc, const struct schema_options *o,
+		       struct value *errors);
 };
 
-/* Compiles every entity's rows; once, at start. */
-void entities_start(void);
+struct entities_options {
+	str router_flavor; /* as in kong.conf; empty: traditional_compatible */
+	/* What is wrong with a route's expression; NULL: nothing.  Needed by the flavour
+	 * expressions; the parser stands above this folder. */
+	const char *(*check_expression)(struct arena *a, str expression);
+};
 
-extern const struct entity *const entities[]; /* up to NULL, core ones first, parents before children */
+/* Compiles every entity's rows: once, at start, before other threads are there.  NULL: the
+ * defaults.  Plugins' rows (model/plugin_schema.h) may come before or after. */
+void entities_start(const struct entities_options *o);
+const struct entities_options *entities_chosen(void);
+
+extern const struct entity
+	*const entities[]; /* up to NULL, core ones first, parents before children */
 const struct entity *entity_find(str name);
 const struct schema *entity_schema(const struct entity *e);
+
+/* Of one field, by its name; NULL when there is none. */
+const struct field *entity_field(const struct entity *e, const char *name);
+static inline const char *entity_primary_key(const struct entity *e)
+{
+	return e->primary_key ? e->primary_key : "id";
+}
 
 /* schema_process and finish together. */
 struct value *entity_process(struct arena *a, const struct entity *e, struct value *doc,

@@ -31,12 +31,12 @@ struct route {
 	int64_t created_at, updated_at;
 	str name;
 	strs protocols, methods, hosts, paths, snis, tags;
-	const struct value *headers; /* name -> array of values, or NULL */
+	const struct value *headers;          /* name -> array of values, or NULL */
 	struct records sources, destinations; /* struct route_address */
 	int64_t https_redirect_status_code, regex_priority;
 	str path_handling;
 	bool strip_path, preserve_host, request_buffering, response_buffering;
-	str expression;   /* router flavour expressions only */
+	str expression; /* router flavour expressions only */
 	int64_t priority;
 };
 
@@ -100,9 +100,9 @@ struct passive_checks {
 struct upstream {
 	uuid id, client_certificate;
 	int64_t created_at;
-	str name, algorithm, hash_on, hash_fallback, hash_on_header, hash_fallback_header, hash_on_cookie,
-		hash_on_cookie_path, hash_on_query_arg, hash_fallback_query_arg, hash_on_uri_capture,
-		hash_fallback_uri_capture, host_header;
+	str name, algorithm, hash_on, hash_fallback, hash_on_header, hash_fallback_header,
+		hash_on_cookie, hash_on_cookie_path, hash_on_query_arg, hash_fallback_query_arg,
+		hash_on_uri_capture, hash_fallback_uri_capture, host_header;
 	int64_t slots;
 	struct {
 		struct active_checks active;

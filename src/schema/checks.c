@@ -27,7 +27,7 @@ static size_t count_filled(const struct value *doc, strs fields)
 	size_t n = 0;
 
 	for (size_t i = 0; i < fields.n; i++)
-		n += is_filled(get_path(doc, fields.v[i]));
+		n += is_filled(schema_get_path(doc, fields.v[i]));
 	return n;
 }
 
@@ -99,10 +99,10 @@ static void distinct(const struct checking *k)
 	strs fields = k->c->fields;
 
 	for (size_t i = 0; i < fields.n; i++) {
-		const struct value *v = get_path(k->doc, fields.v[i]);
+		const struct value *v = schema_get_path(k->doc, fields.v[i]);
 
 		for (size_t j = 0; j < i && is_filled(v); j++) {
-			if (!value_eq(v, get_path(k->doc, fields.v[j])))
+			if (!value_eq(v, schema_get_path(k->doc, fields.v[j])))
 				continue;
 			say_fields(k, "values of these fields must be distinct: %s");
 			return;
@@ -113,24 +113,25 @@ static void distinct(const struct checking *k)
 static void conditional(const struct checking *k)
 {
 	const struct compiled_check *c = k->c;
-	const struct value *then = get_path(k->doc, c->then_field);
+	const struct value *then = schema_get_path(k->doc, c->then_field);
 	struct arena *a = k->r->a;
 	struct value *error;
 
-	if (check_value(k->r, c->if_rule, get_path(k->doc, c->if_field)))
+	if (schema_judge_value(k->r, c->if_rule, schema_get_path(k->doc, c->if_field)))
 		return;
 	if (c->row->then_rule->required && value_is_null(then)) {
-		set_error(a, k->errors, c->then_field, say(a, "required field missing"));
+		schema_set_error(a, k->errors, c->then_field,
+				 schema_say(a, "required field missing"));
 		add_entity_error(
 			k,
 			str_fmt(a, "failed conditional validation given value of field '" STRF "'",
 				STRV(c->if_field)));
 		return;
 	}
-	error = check_value(k->r, c->then_rule, then);
+	error = schema_judge_value(k->r, c->then_rule, then);
 	if (!error)
 		return;
-	set_error(a, k->errors, c->then_field, error);
+	schema_set_error(a, k->errors, c->then_field, error);
 	add_entity_error(
 		k,
 		with_list(a,
@@ -142,14 +143,14 @@ static void conditional(const struct checking *k)
 static void conditional_at_least_one_of(const struct checking *k)
 {
 	const struct compiled_check *c = k->c;
-	const struct value *v = get_path(k->doc, c->if_field);
+	const struct value *v = schema_get_path(k->doc, c->if_field);
 	strs fields = c->fields;
 	const char *words = c->row->err;
 
 	if (!v)
 		return;
-	if (check_value(k->r, c->if_rule, v)) {
-		if (!c->else_rule || check_value(k->r, c->else_rule, v))
+	if (schema_judge_value(k->r, c->if_rule, v)) {
+		if (!c->else_rule || schema_judge_value(k->r, c->else_rule, v))
 			return;
 		fields = c->else_fields;
 		words = c->row->else_err;
@@ -214,7 +215,7 @@ static bool may_run(const struct checking *k, bool full)
 
 	for (size_t i = 0; i < c->n_named; i++) {
 		str name = name_at(c, i);
-		const struct value *v = get_path(k->doc, name);
+		const struct value *v = schema_get_path(k->doc, name);
 
 		if (v) {
 			none_there = false;
@@ -232,16 +233,17 @@ static bool may_run(const struct checking *k, bool full)
 	for (size_t i = 0; is_missing && i < c->n_named; i++) {
 		str name = name_at(c, i);
 
-		if (!get_path(k->doc, name) && is_needed(c, name))
-			set_error(k->r->a, k->errors, name,
-				  say(k->r->a, "field required for entity check%s",
-				      k->r->op == SCHEMA_UPDATE ? " when updating" : ""));
+		if (!schema_get_path(k->doc, name) && is_needed(c, name))
+			schema_set_error(
+				k->r->a, k->errors, name,
+				schema_say(k->r->a, "field required for entity check%s",
+					   k->r->op == SCHEMA_UPDATE ? " when updating" : ""));
 	}
 	return !is_missing;
 }
 
-void run_checks(const struct run *r, const struct schema *s, const struct value *doc, bool full,
-		struct value *errors)
+void schema_run_checks(const struct run *r, const struct schema *s, const struct value *doc,
+		       bool full, struct value *errors)
 {
 	for (size_t i = 0; i < s->n_checks; i++) {
 		const struct checking k = {

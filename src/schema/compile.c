@@ -64,16 +64,16 @@ static void rule_init(struct arena *a, const char *where, const struct field *ro
 		.subsets = json_of(a, where, row, row->exclusive_subsets),
 	};
 	if (row->elements)
-		rule->elements = rule_new(a, where, row->elements);
+		rule->elements = schema_rule_new(a, where, row->elements);
 	if (row->keys)
-		rule->keys = rule_new(a, where, row->keys);
+		rule->keys = schema_rule_new(a, where, row->keys);
 	if (row->values)
-		rule->values = rule_new(a, where, row->values);
+		rule->values = schema_rule_new(a, where, row->values);
 	if (row->kind == FIELD_RECORD && row->fields)
 		rule->record = schema_new(a, where, row->fields, row->checks, row->shorthands);
 }
 
-const struct rule *rule_new(struct arena *a, const char *where, const struct field *row)
+const struct rule *schema_rule_new(struct arena *a, const char *where, const struct field *row)
 {
 	struct rule *rule = NEW(a, struct rule);
 
@@ -177,7 +177,7 @@ static const struct rule *rule_over(struct arena *a, const struct schema *s,
 	OVER(required);
 	OVER(is_uuid);
 	OVER(is_regex);
-	return rule_new(a, s->name, row);
+	return schema_rule_new(a, s->name, row);
 }
 
 static void name_rules(struct arena *a, const struct schema *s, struct compiled_check *c)
@@ -238,7 +238,7 @@ static void compile_shorthands(struct arena *a, struct schema *s, const struct s
 		s->shorthands[i] = (struct compiled_shorthand){
 			.row = &rows[i],
 			.name = str_of(rows[i].name),
-			.rule = rule_new(a, s->name, row),
+			.rule = schema_rule_new(a, s->name, row),
 		};
 	}
 }
@@ -252,7 +252,7 @@ static void check_defaults(struct arena *a, const struct schema *s)
 		const struct rule *rule = &s->rules[i];
 		struct value *v = value_is_null(rule->def) ? NULL : value_copy(a, rule->def);
 
-		if (v && check_value(&r, rule, complete_value(&r, rule, v)))
+		if (v && schema_judge_value(&r, rule, schema_complete_value(&r, rule, v)))
 			die("schema %s: row %s: its own rules refuse the default %s", s->name,
 			    rule->row->name, rule->row->def);
 	}
@@ -311,4 +311,11 @@ const struct schema *schema_variant_new(struct arena *a, const struct schema *pa
 const struct field *schema_fields(const struct schema *s)
 {
 	return s->rows;
+}
+
+const struct schema *schema_record(const struct schema *s, const char *field)
+{
+	const struct rule *rule = schema_find_rule(s, str_of(field));
+
+	return rule ? rule->record : NULL;
 }

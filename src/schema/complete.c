@@ -56,17 +56,16 @@ static struct value *missing_value(const struct run *r, const struct rule *rule)
 				   .op = r->op == SCHEMA_SELECT ? SCHEMA_SELECT : SCHEMA_INSERT,
 				   .now_ms = r->now_ms,
 				   .keep_references = r->keep_references };
-	struct value *record;
+	struct value *v;
 
-	if (rule->def)
-		return default_of(r, rule);
-	if (!rule->is_required)
+	if (!rule->def && !rule->is_required)
 		return &null_value;
-	if (rule->row->is_abstract || rule->kind != FIELD_RECORD)
+	if (!rule->def && (rule->row->is_abstract || rule->kind != FIELD_RECORD))
 		return NULL;
-	record = value_object(r->a);
-	complete_record(&whole, rule->record, record);
-	return record;
+	v = rule->def ? default_of(r, rule) : value_object(r->a);
+	if (rule->record && v->kind == VALUE_OBJECT)
+		schema_complete_record(&whole, rule->record, v);
+	return v;
 }
 
 static struct value *auto_value(const struct run *r, const struct rule *rule, struct value *v)
@@ -149,7 +148,7 @@ static void complete_list(const struct run *r, const struct rule *rule, struct v
 	if (rule->kind == FIELD_SET)
 		drop_duplicates(r->a, v);
 	for (uint32_t i = 0; i < v->n; i++)
-		v->items[i] = complete_value(&items, rule->elements, v->items[i]);
+		v->items[i] = schema_complete_value(&items, rule->elements, v->items[i]);
 }
 
 static void complete_map(const struct run *r, const struct rule *rule, struct value *v)
@@ -160,7 +159,8 @@ static void complete_map(const struct run *r, const struct rule *rule, struct va
 		items.op = SCHEMA_INSERT;
 	adopt_empty(v, VALUE_ARRAY, VALUE_OBJECT);
 	for (uint32_t i = 0; v->kind == VALUE_OBJECT && i < v->n; i++)
-		v->members[i].value = complete_value(&items, rule->values, v->members[i].value);
+		v->members[i].value =
+			schema_complete_value(&items, rule->values, v->members[i].value);
 }
 
 static struct value *lower_uuid(struct arena *a, struct value *v)
@@ -207,7 +207,7 @@ static struct value *complete_present(const struct run *r, const struct rule *ru
 	case FIELD_RECORD:
 		adopt_empty(v, VALUE_ARRAY, VALUE_OBJECT);
 		if (rule->record && v->kind == VALUE_OBJECT)
-			complete_record(r, rule->record, v);
+			schema_complete_record(r, rule->record, v);
 		return v;
 	case FIELD_ARRAY:
 	case FIELD_SET:
@@ -227,7 +227,7 @@ static struct value *complete_present(const struct run *r, const struct rule *ru
 	}
 }
 
-struct value *complete_value(const struct run *r, const struct rule *rule, struct value *v)
+struct value *schema_complete_value(const struct run *r, const struct rule *rule, struct value *v)
 {
 	if (r->op == SCHEMA_SELECT && value_is_null(v) && rule->is_required)
 		return missing_value(r, rule);
@@ -252,7 +252,7 @@ static struct value *expand_shorthands(const struct run *r, const struct schema 
 
 		if (!v)
 			continue;
-		error = check_value(r, short_->rule, v);
+		error = schema_judge_value(r, short_->rule, v);
 		if (!error) {
 			value_unset(doc, short_->name);
 			message = short_->row->expand(r->a, v, doc);
@@ -267,7 +267,7 @@ static struct value *expand_shorthands(const struct run *r, const struct schema 
 	return errors;
 }
 
-struct value *complete_record(const struct run *r, const struct schema *s, struct value *doc)
+struct value *schema_complete_record(const struct run *r, const struct schema *s, struct value *doc)
 {
 	const struct schema *variant;
 	struct value *errors;
@@ -284,7 +284,7 @@ struct value *complete_record(const struct run *r, const struct schema *s, struc
 
 		if (rule->row->is_auto && r->op != SCHEMA_SELECT)
 			v = auto_value(r, rule, v);
-		v = complete_value(r, rule, v);
+		v = schema_complete_value(r, rule, v);
 		if (v && v != before)
 			value_set(r->a, doc, rule->name, v);
 	}

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-struct value *say(struct arena *a, const char *format, ...)
+struct value *schema_say(struct arena *a, const char *format, ...)
 {
 	va_list args;
 	str text;
@@ -16,7 +16,7 @@ struct value *say(struct arena *a, const char *format, ...)
 	return value_str(a, text);
 }
 
-const struct value *get_path(const struct value *doc, str path)
+const struct value *schema_get_path(const struct value *doc, str path)
 {
 	str rest = path, piece;
 
@@ -26,7 +26,7 @@ const struct value *get_path(const struct value *doc, str path)
 }
 
 /* What is already said higher up is kept: the deeper one is not added then. */
-void set_error(struct arena *a, struct value *errors, str path, struct value *error)
+void schema_set_error(struct arena *a, struct value *errors, str path, struct value *error)
 {
 	ptrdiff_t dot = str_find(path, '.', 0);
 	struct value *below;
@@ -43,7 +43,7 @@ void set_error(struct arena *a, struct value *errors, str path, struct value *er
 		value_set(a, errors, head, below);
 	}
 	if (below->kind == VALUE_OBJECT)
-		set_error(a, below, str_from(path, (size_t)dot + 1), error);
+		schema_set_error(a, below, str_from(path, (size_t)dot + 1), error);
 }
 
 void schema_error_at(struct arena *a, struct value *errors, const char *path, const char *message)
@@ -52,7 +52,7 @@ void schema_error_at(struct arena *a, struct value *errors, const char *path, co
 	struct value *list;
 
 	if (strcmp(path, "@entity") != 0) {
-		set_error(a, errors, str_copy(a, str_of(path)), text);
+		schema_set_error(a, errors, str_copy(a, str_of(path)), text);
 		return;
 	}
 	list = value_get(errors, "@entity");

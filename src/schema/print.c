@@ -94,7 +94,7 @@ static struct value *print_names(struct arena *a, strs names)
 /* A condition shows its own rules alone, not those of the field it is about. */
 static struct value *print_condition(struct arena *a, const struct field *row)
 {
-	struct value *shown = row ? print_rule(a, rule_new(a, "condition", row)) : NULL;
+	struct value *shown = row ? print_rule(a, schema_rule_new(a, "condition", row)) : NULL;
 
 	return shown;
 }

@@ -62,26 +62,29 @@ struct run {
 
 /* compile.c */
 const struct rule *schema_find_rule(const struct schema *s, str name);
-const struct rule *rule_new(struct arena *a, const char *schema_name, const struct field *row);
+const struct rule *schema_rule_new(struct arena *a, const char *schema_name,
+				   const struct field *row);
 
 /* The i-th rule of s, or what the variant says instead of it. */
 const struct rule *schema_rule(const struct schema *s, const struct schema *variant, size_t i);
 
 /* complete.c: in place.  NULL, or the tree of errors of shorthands. */
-struct value *complete_record(const struct run *r, const struct schema *s, struct value *doc);
+struct value *schema_complete_record(const struct run *r, const struct schema *s,
+				     struct value *doc);
 /* The value as completed: v, another one, or NULL when it stays missing. */
-struct value *complete_value(const struct run *r, const struct rule *rule, struct value *v);
+struct value *schema_complete_value(const struct run *r, const struct rule *rule, struct value *v);
 
 /* validate.c: NULL, or what is wrong: a text or a tree. */
-struct value *check_value(const struct run *r, const struct rule *rule, const struct value *v);
-struct value *check_record(const struct run *r, const struct schema *s, const struct value *doc,
-			   bool full);
+struct value *schema_judge_value(const struct run *r, const struct rule *rule,
+				 const struct value *v);
+struct value *schema_judge_record(const struct run *r, const struct schema *s,
+				  const struct value *doc, bool full);
 
 /* checks.c */
-void run_checks(const struct run *r, const struct schema *s, const struct value *doc, bool full,
-		struct value *errors);
+void schema_run_checks(const struct run *r, const struct schema *s, const struct value *doc,
+		       bool full, struct value *errors);
 
 /* errors.c */
-struct value *say(struct arena *a, const char *format, ...) PRINTF(2, 3);
-void set_error(struct arena *a, struct value *errors, str path, struct value *error);
-const struct value *get_path(const struct value *doc, str path); /* "a.b.c"; NULL: missing */
+struct value *schema_say(struct arena *a, const char *format, ...) PRINTF(2, 3);
+void schema_set_error(struct arena *a, struct value *errors, str path, struct value *error);
+const struct value *schema_get_path(const struct value *doc, str path); /* "a.b.c"; NULL: missing */

@@ -59,6 +59,9 @@ struct schema_options {
 	bool keep_references; /* foreign fields may hold {"name": ...} or a string still */
 };
 
+/* The rows inside a record, or NULL: "config" of a plugin's variant. */
+const struct schema *schema_record(const struct schema *s, const char *field);
+
 /* Validates and completes doc; NULL when it is good, else the tree of errors. */
 struct value *schema_process(struct arena *a, const struct schema *s, struct value *doc,
 			     const struct schema_options *o);

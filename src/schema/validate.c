@@ -58,14 +58,14 @@ static struct value *rule_eq(struct arena *a, const struct rule *rule, const str
 {
 	if (!rule->eq || is_scalar_eq(v, rule->eq))
 		return NULL;
-	return say(a, "value must be " STRF, STRV(lua_tostring(a, rule->eq)));
+	return schema_say(a, "value must be " STRF, STRV(lua_tostring(a, rule->eq)));
 }
 
 static struct value *rule_ne(struct arena *a, const struct rule *rule, const struct value *v)
 {
 	if (!rule->ne || !is_scalar_eq(v, rule->ne))
 		return NULL;
-	return say(a, "value must not be " STRF, STRV(lua_tostring(a, v)));
+	return schema_say(a, "value must not be " STRF, STRV(lua_tostring(a, v)));
 }
 
 static struct value *rule_not_one_of(struct arena *a, const struct rule *rule,
@@ -73,28 +73,28 @@ static struct value *rule_not_one_of(struct arena *a, const struct rule *rule,
 {
 	if (!rule->not_one_of || !is_in(rule->not_one_of, v))
 		return NULL;
-	return say(a, "must not be one of: " STRF, STRV(list_text(a, rule->not_one_of)));
+	return schema_say(a, "must not be one of: " STRF, STRV(list_text(a, rule->not_one_of)));
 }
 
 static struct value *rule_one_of(struct arena *a, const struct rule *rule, const struct value *v)
 {
 	if (!rule->one_of || is_in(rule->one_of, v))
 		return NULL;
-	return say(a, "expected one of: " STRF, STRV(list_text(a, rule->one_of)));
+	return schema_say(a, "expected one of: " STRF, STRV(list_text(a, rule->one_of)));
 }
 
 static struct value *rule_gt(struct arena *a, const struct rule *rule, const struct value *v)
 {
 	if (!rule->gt || !is_number(v) || number_of(v) > number_of(rule->gt))
 		return NULL;
-	return say(a, "value must be greater than " STRF, STRV(lua_tostring(a, rule->gt)));
+	return schema_say(a, "value must be greater than " STRF, STRV(lua_tostring(a, rule->gt)));
 }
 
 static struct value *rule_timestamp(struct arena *a, const struct rule *rule, const struct value *v)
 {
 	if (!rule->row->is_timestamp || !is_number(v) || number_of(v) > 0)
 		return NULL;
-	return say(a, "expected a valid timestamp");
+	return schema_say(a, "expected a valid timestamp");
 }
 
 static struct value *rule_uuid(struct arena *a, const struct rule *rule, const struct value *v)
@@ -103,7 +103,7 @@ static struct value *rule_uuid(struct arena *a, const struct rule *rule, const s
 
 	if (!rule->row->is_uuid || v->kind != VALUE_STRING || uuid_parse(v->s, &u))
 		return NULL;
-	return say(a, "expected a valid UUID");
+	return schema_say(a, "expected a valid UUID");
 }
 
 static struct value *rule_regex(struct arena *a, const struct rule *rule, const struct value *v)
@@ -113,7 +113,7 @@ static struct value *rule_regex(struct arena *a, const struct rule *rule, const 
 	if (!rule->row->is_regex || v->kind != VALUE_STRING ||
 	    !regex_new(a, v->s, REGEX_NO_JIT, &re))
 		return NULL;
-	return say(a, "not a valid regex: " STRF, STRV(v->s));
+	return schema_say(a, "not a valid regex: " STRF, STRV(v->s));
 }
 
 static struct value *rule_between(struct arena *a, const struct rule *rule, const struct value *v)
@@ -126,7 +126,8 @@ static struct value *rule_between(struct arena *a, const struct rule *rule, cons
 	high = number_of(rule->between->items[1]);
 	if (number_of(v) >= low && number_of(v) <= high)
 		return NULL;
-	return say(a, "value should be between %lld and %lld", (long long)low, (long long)high);
+	return schema_say(a, "value should be between %lld and %lld", (long long)low,
+			  (long long)high);
 }
 
 static long long length_of(const struct value *v)
@@ -150,7 +151,7 @@ static struct value *rule_len_eq(struct arena *a, const struct rule *rule, const
 
 	if (!rule->row->len_eq || !has_length(v) || length_of(v) == wanted)
 		return NULL;
-	return say(a, "length must be %d", wanted);
+	return schema_say(a, "length must be %d", wanted);
 }
 
 /* Empty text is no text, unless the row says so. */
@@ -162,7 +163,7 @@ static struct value *rule_len_min(struct arena *a, const struct rule *rule, cons
 		wanted = 1;
 	if (!has_length(v) || length_of(v) >= wanted)
 		return NULL;
-	return say(a, "length must be at least %d", wanted);
+	return schema_say(a, "length must be at least %d", wanted);
 }
 
 static struct value *rule_len_max(struct arena *a, const struct rule *rule, const struct value *v)
@@ -171,7 +172,7 @@ static struct value *rule_len_max(struct arena *a, const struct rule *rule, cons
 
 	if (!rule->row->len_max || !has_length(v) || length_of(v) <= wanted)
 		return NULL;
-	return say(a, "length must be at most %d", wanted);
+	return schema_say(a, "length must be at most %d", wanted);
 }
 
 static struct value *rule_starts_with(struct arena *a, const struct rule *rule,
@@ -181,7 +182,7 @@ static struct value *rule_starts_with(struct arena *a, const struct rule *rule,
 
 	if (!wanted || v->kind != VALUE_STRING || str_starts(v->s, str_of(wanted)))
 		return NULL;
-	return say(a, "should start with: %s", wanted);
+	return schema_say(a, "should start with: %s", wanted);
 }
 
 static bool matches(const char *pattern, const struct value *v)
@@ -193,7 +194,7 @@ static struct value *rule_not_match(struct arena *a, const struct rule *rule, co
 {
 	if (!rule->row->not_match || v->kind != VALUE_STRING || !matches(rule->row->not_match, v))
 		return NULL;
-	return say(a, "invalid value: " STRF, STRV(v->s));
+	return schema_say(a, "invalid value: " STRF, STRV(v->s));
 }
 
 static struct value *rule_match_none(struct arena *a, const struct rule *rule,
@@ -212,7 +213,7 @@ static struct value *rule_match(struct arena *a, const struct rule *rule, const 
 {
 	if (!rule->row->match || v->kind != VALUE_STRING || matches(rule->row->match, v))
 		return NULL;
-	return say(a, "invalid value: " STRF, STRV(v->s));
+	return schema_say(a, "invalid value: " STRF, STRV(v->s));
 }
 
 static struct value *rule_match_all(struct arena *a, const struct rule *rule, const struct value *v)
@@ -247,7 +248,7 @@ static struct value *rule_contains(struct arena *a, const struct rule *rule, con
 		if (is_scalar_eq(v->items[i], rule->contains))
 			return NULL;
 	}
-	return say(a, "expected to contain: " STRF, STRV(lua_tostring(a, rule->contains)));
+	return schema_say(a, "expected to contain: " STRF, STRV(lua_tostring(a, rule->contains)));
 }
 
 static struct value *rule_custom(struct arena *a, const struct rule *rule, const struct value *v)
@@ -294,8 +295,8 @@ static struct value *rule_subsets(struct arena *a, const struct rule *rule, cons
 	}
 	if (found.n <= 1)
 		return NULL;
-	return say(a, "these sets are mutually exclusive: " STRF,
-		   STRV(str_join(a, found, STR(", "))));
+	return schema_say(a, "these sets are mutually exclusive: " STRF,
+			  STRV(str_join(a, found, STR(", "))));
 }
 
 static rule_fn *const rules[] = {
@@ -327,7 +328,8 @@ static struct value *check_rules(struct arena *a, const struct rule *rule, const
 static struct value *check_element(const struct run *r, const struct rule *rule,
 				   const struct value *v)
 {
-	return value_is_null(v) ? say(r->a, "required field missing") : check_value(r, rule, v);
+	return value_is_null(v) ? schema_say(r->a, "required field missing")
+				: schema_judge_value(r, rule, v);
 }
 
 /* An array with null where the elements are good. */
@@ -336,7 +338,8 @@ static struct value *check_list(const struct run *r, const struct rule *rule, co
 	struct value *errors = NULL;
 
 	if (v->kind != VALUE_ARRAY)
-		return say(r->a, rule->kind == FIELD_SET ? "expected a set" : "expected an array");
+		return schema_say(r->a,
+				  rule->kind == FIELD_SET ? "expected a set" : "expected an array");
 	for (uint32_t i = 0; i < v->n; i++) {
 		struct value *error = check_element(r, rule->elements, v->items[i]);
 
@@ -354,10 +357,10 @@ static struct value *check_list(const struct run *r, const struct rule *rule, co
 static struct value *check_map(const struct run *r, const struct rule *rule, const struct value *v)
 {
 	if (v->kind != VALUE_OBJECT)
-		return say(r->a, "expected a map");
+		return schema_say(r->a, "expected a map");
 	for (uint32_t i = 0; i < v->n; i++) {
 		const struct value key = { .kind = VALUE_STRING, .s = v->members[i].key };
-		struct value *error = check_value(r, rule->keys, &key);
+		struct value *error = schema_judge_value(r, rule->keys, &key);
 
 		if (!error)
 			error = check_element(r, rule->values, v->members[i].value);
@@ -375,13 +378,13 @@ static struct value *check_inner_record(const struct run *r, const struct rule *
 	struct value *copy;
 
 	if (v->kind != VALUE_OBJECT)
-		return say(r->a, "expected a record");
+		return schema_say(r->a, "expected a record");
 	if (r->op != SCHEMA_UPDATE)
-		return check_record(r, rule->record, v, true);
+		return schema_judge_record(r, rule->record, v, true);
 	whole.op = SCHEMA_INSERT;
 	copy = value_copy(r->a, v);
-	complete_record(&whole, rule->record, copy);
-	return check_record(&whole, rule->record, copy, true);
+	schema_complete_record(&whole, rule->record, copy);
+	return schema_judge_record(&whole, rule->record, copy, true);
 }
 
 static struct value *check_foreign(const struct run *r, const struct value *v)
@@ -421,13 +424,13 @@ static struct value *check_kind(const struct run *r, const struct rule *rule, co
 	case FIELD_FOREIGN:
 		return check_foreign(r, v);
 	case FIELD_INTEGER:
-		return v->kind == VALUE_INT ? NULL : say(r->a, "expected an integer");
+		return v->kind == VALUE_INT ? NULL : schema_say(r->a, "expected an integer");
 	case FIELD_NUMBER:
-		return is_number(v) ? NULL : say(r->a, "expected a number");
+		return is_number(v) ? NULL : schema_say(r->a, "expected a number");
 	case FIELD_BOOLEAN:
-		return v->kind == VALUE_BOOL ? NULL : say(r->a, "expected a boolean");
+		return v->kind == VALUE_BOOL ? NULL : schema_say(r->a, "expected a boolean");
 	case FIELD_STRING:
-		return v->kind == VALUE_STRING ? NULL : say(r->a, "expected a string");
+		return v->kind == VALUE_STRING ? NULL : schema_say(r->a, "expected a string");
 	default:
 		return NULL;
 	}
@@ -436,22 +439,24 @@ static struct value *check_kind(const struct run *r, const struct rule *rule, co
 static struct value *check_null(const struct run *r, const struct rule *rule)
 {
 	if (rule->ne && value_is_null(rule->ne))
-		return own_words(r->a, rule, say(r->a, "value must not be null"));
+		return own_words(r->a, rule, schema_say(r->a, "value must not be null"));
 	if (rule->eq && !value_is_null(rule->eq))
-		return say(r->a, "value must be " STRF, STRV(lua_tostring(r->a, rule->eq)));
-	return rule->is_required ? say(r->a, "required field missing") : NULL;
+		return schema_say(r->a, "value must be " STRF, STRV(lua_tostring(r->a, rule->eq)));
+	return rule->is_required ? schema_say(r->a, "required field missing") : NULL;
 }
 
-struct value *check_value(const struct run *r, const struct rule *rule, const struct value *v)
+struct value *schema_judge_value(const struct run *r, const struct rule *rule,
+				 const struct value *v)
 {
 	struct value *error;
 
 	if (value_is_null(v))
 		return check_null(r, rule);
 	if (rule->eq && value_is_null(rule->eq))
-		return own_words(r->a, rule, say(r->a, "value must be null"));
+		return own_words(r->a, rule, schema_say(r->a, "value must be null"));
 	if (rule->row->is_abstract)
-		return say(r->a, "error in schema definition: abstract field was not specialized");
+		return schema_say(r->a,
+				  "error in schema definition: abstract field was not specialized");
 	error = check_kind(r, rule, v);
 	if (error)
 		return error;
@@ -479,13 +484,14 @@ static struct value *check_variant(struct arena *a, const struct schema *s, cons
 	if (!value_is_null(key) && key->kind == VALUE_ARRAY)
 		first = key->n ? key->items[0] : NULL;
 	if (value_is_null(key))
-		error = say(a, "required field missing");
+		error = schema_say(a, "required field missing");
 	else if (key->kind != VALUE_STRING && key->kind != VALUE_ARRAY)
-		error = check_value(&(struct run){ .a = a },
-				    schema_find_rule(s, str_of(s->traits.key)), key);
+		error = schema_judge_value(&(struct run){ .a = a },
+					   schema_find_rule(s, str_of(s->traits.key)), key);
 	else {
 		text = first ? lua_tostring(a, first) : STR("nil");
-		error = say(a, "%.*s" STRF "%s", (int)at, unknown, STRV(text), unknown + at + 2);
+		error = schema_say(a, "%.*s" STRF "%s", (int)at, unknown, STRV(text),
+				   unknown + at + 2);
 	}
 	value_set(a, errors, str_of(s->traits.key), error);
 	return errors;
@@ -496,9 +502,9 @@ static struct value *check_shorthand(const struct run *r, const struct schema *s
 {
 	for (size_t i = 0; i < s->n_shorthands; i++) {
 		if (str_eq(s->shorthands[i].name, name))
-			return check_value(r, s->shorthands[i].rule, v);
+			return schema_judge_value(r, s->shorthands[i].rule, v);
 	}
-	return say(r->a, "unknown field");
+	return schema_say(r->a, "unknown field");
 }
 
 static struct value *check_member(const struct run *r, const struct schema *s,
@@ -511,11 +517,11 @@ static struct value *check_member(const struct run *r, const struct schema *s,
 	if (!rule)
 		return check_shorthand(r, s, m->key, m->value);
 	other = variant ? schema_find_rule(variant, m->key) : NULL;
-	return check_value(r, other ? other : rule, m->value);
+	return schema_judge_value(r, other ? other : rule, m->value);
 }
 
-struct value *check_record(const struct run *r, const struct schema *s, const struct value *doc,
-			   bool full)
+struct value *schema_judge_record(const struct run *r, const struct schema *s,
+				  const struct value *doc, bool full)
 {
 	const struct schema *variant = schema_variant(s, doc);
 	struct value *errors = check_variant(r->a, s, doc, variant);
@@ -537,11 +543,11 @@ struct value *check_record(const struct run *r, const struct schema *s, const st
 		v = value_get_str(doc, s->rules[i].name);
 		if (v ? v->kind == VALUE_NULL : full)
 			value_set(r->a, errors, s->rules[i].name,
-				  say(r->a, "required field missing"));
+				  schema_say(r->a, "required field missing"));
 	}
-	run_checks(r, s, doc, full, errors);
+	schema_run_checks(r, s, doc, full, errors);
 	if (variant)
-		run_checks(r, variant, doc, full, errors);
+		schema_run_checks(r, variant, doc, full, errors);
 	return errors->n ? errors : NULL;
 }
 
@@ -559,7 +565,7 @@ static struct value *check_immutable(struct arena *a, const struct schema *s,
 
 		if (rule->row->is_immutable && old && new && !value_eq(old, new))
 			value_set(a, errors, rule->name,
-				  say(a, "immutable field cannot be updated"));
+				  schema_say(a, "immutable field cannot be updated"));
 	}
 	return errors->n ? errors : NULL;
 }
@@ -580,22 +586,22 @@ struct value *schema_process(struct arena *a, const struct schema *s, struct val
 		schema_error_at(a, errors, "@entity", "expected a record");
 		return errors;
 	}
-	errors = complete_record(&r, s, doc);
+	errors = schema_complete_record(&r, s, doc);
 	if (errors || o->op == SCHEMA_SELECT)
 		return errors;
 	if (o->op != SCHEMA_UPDATE)
-		return check_record(&r, s, doc, true);
+		return schema_judge_record(&r, s, doc, true);
 	if (o->before) {
 		errors = check_immutable(a, s, doc, o->before);
 		whole = schema_merge(a, s, o->before, doc);
 	}
-	return errors ? errors : check_record(&r, s, whole, false);
+	return errors ? errors : schema_judge_record(&r, s, whole, false);
 }
 
 struct value *schema_check_value(struct arena *a, const struct field *row, struct value *v)
 {
 	const struct run r = { .a = a, .op = SCHEMA_INSERT };
-	const struct rule *rule = rule_new(a, "value", row);
+	const struct rule *rule = schema_rule_new(a, "value", row);
 
-	return check_value(&r, rule, v ? complete_value(&r, rule, v) : NULL);
+	return schema_judge_value(&r, rule, v ? schema_complete_value(&r, rule, v) : NULL);
 }

@@ -15,11 +15,24 @@
 /* Kong's error codes, ADMIN_API.md §2: the row (name, HTTP status) is in store/errors.c. */
 enum db_code {
 	DB_OK = 0,
-	DB_INVALID_PRIMARY_KEY = 1, DB_SCHEMA_VIOLATION, DB_PRIMARY_KEY_VIOLATION,
-	DB_FOREIGN_KEY_VIOLATION, DB_UNIQUE_VIOLATION, DB_NOT_FOUND, DB_INVALID_OFFSET,
-	DB_DATABASE_ERROR, DB_INVALID_SIZE, DB_INVALID_UNIQUE, DB_INVALID_OPTIONS, DB_UNSUPPORTED,
-	DB_FOREIGN_KEYS_UNRESOLVED, DB_DECLARATIVE_CONFIG, DB_TRANSFORMATION, DB_INVALID_FOREIGN_KEY,
-	DB_INVALID_WORKSPACE, DB_INVALID_UNIQUE_GLOBAL,
+	DB_INVALID_PRIMARY_KEY = 1,
+	DB_SCHEMA_VIOLATION,
+	DB_PRIMARY_KEY_VIOLATION,
+	DB_FOREIGN_KEY_VIOLATION,
+	DB_UNIQUE_VIOLATION,
+	DB_NOT_FOUND,
+	DB_INVALID_OFFSET,
+	DB_DATABASE_ERROR,
+	DB_INVALID_SIZE,
+	DB_INVALID_UNIQUE,
+	DB_INVALID_OPTIONS,
+	DB_UNSUPPORTED,
+	DB_FOREIGN_KEYS_UNRESOLVED,
+	DB_DECLARATIVE_CONFIG,
+	DB_TRANSFORMATION,
+	DB_INVALID_FOREIGN_KEY,
+	DB_INVALID_WORKSPACE,
+	DB_INVALID_UNIQUE_GLOBAL,
 };
 
 struct db_error {
@@ -38,17 +51,17 @@ struct value *db_error_body(struct arena *a, const struct db_error *e);
 str db_key_text(struct arena *a, const struct value *key);
 
 struct page_query {
-	int64_t size;          /* 1..1000; 0: 100 */
-	str offset;            /* opaque, from a former page; empty: the start */
+	int64_t size; /* 1..1000; 0: 100 */
+	str offset;   /* opaque, from a former page; empty: the start */
 	strs tags;
-	bool tags_any;         /* OR instead of AND */
-	const char *foreign;   /* only those whose field of this name ... */
-	uuid foreign_id;       /* ... points there; NULL foreign: all */
+	bool tags_any;       /* OR instead of AND */
+	const char *foreign; /* only those whose field of this name ... */
+	uuid foreign_id;     /* ... points there; NULL foreign: all */
 };
 
 struct page {
-	struct value *data;    /* array of documents, all fields (schema_render) */
-	str offset;            /* empty: there is no next page */
+	struct value *data; /* array of documents, all fields (schema_render) */
+	str offset;         /* empty: there is no next page */
 };
 
 struct store;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of all entities, and their rows compiled. */
+#include "base/log.h"
+#include "model/priv.h"
+
+static const struct entities_options defaults = { .router_flavor =
+							  STR_INIT("traditional_compatible") };
+
+static struct {
+	struct arena *arena;
+	struct entities_options options;
+	const struct schema *schemas[ENTITIES_MAX];
+} started;
+
+/* Parents before children. */
+const struct entity *const entities[] = {
+	&workspaces_entity,
+	&consumers_entity,
+	&certificates_entity,
+	&services_entity,
+	&routes_entity,
+	&snis_entity,
+	&upstreams_entity,
+	&targets_entity,
+	&plugins_entity,
+	&tags_entity,
+	&ca_certificates_entity,
+	&clustering_data_planes_entity,
+	&parameters_entity,
+	&vaults_entity,
+	&key_sets_entity,
+	&keys_entity,
+	NULL,
+};
+
+_Static_assert(COUNT(entities) <= ENTITIES_MAX, "room for the schemas of all entities");
+
+static const struct schema *compile(struct arena *a, const struct entity *e, bool is_expressions)
+{
+	const struct schema_traits traits = {
+		.has_ttl = e->has_ttl,
+		.key = is_expressions && e->expression_fields ? NULL : e->variant_key,
+		.unknown = e->variant_unknown,
+		.find = e->variant_find,
+	};
+
+	if (is_expressions && e->expression_fields)
+		return schema_new_with(a, e->name, e->expression_fields, e->expression_checks, NULL,
+				       &traits);
+	return schema_new_with(a, e->name, e->fields, e->checks, e->shorthands, &traits);
+}
+
+void entities_start(const struct entities_options *o)
+{
+	struct arena *before = started.arena;
+	bool is_expressions;
+
+	started.options = o ? *o : defaults;
+	if (!started.options.router_flavor.n)
+		started.options.router_flavor = defaults.router_flavor;
+	is_expressions = str_is(started.options.router_flavor, "expressions");
+	started.arena = arena_new();
+	for (size_t i = 0; entities[i]; i++) {
+		started.schemas[i] = compile(started.arena, entities[i], is_expressions);
+		if (entities[i]->variant_start)
+			entities[i]->variant_start(started.arena, started.schemas[i]);
+	}
+	arena_drop(&before);
+}
+
+const struct entities_options *entities_chosen(void)
+{
+	return &started.options;
+}
+
+const struct entity *entity_find(str name)
+{
+	for (size_t i = 0; entities[i]; i++) {
+		if (str_is(name, entities[i]->name))
+			return entities[i];
+	}
+	return NULL;
+}
+
+const struct schema *entity_schema(const struct entity *e)
+{
+	for (size_t i = 0; entities[i]; i++) {
+		if (entities[i] == e && started.schemas[i])
+			return started.schemas[i];
+	}
+	die("the entities are not started");
+}
+
+const struct field *entity_field(const struct entity *e, const char *name)
+{
+	const struct field *row = schema_fields(entity_schema(e));
+
+	for (; row->name; row++) {
+		if (strcmp(row->name, name) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+struct value *entity_process(struct arena *a, const struct entity *e, struct value *doc,
+			     const struct schema_options *o)
+{
+	struct value *errors = schema_process(a, entity_schema(e), doc, o);
+
+	if (errors || !e->finish)
+		return errors;
+	errors = value_object(a);
+	e->finish(a, doc, o, errors);
+	return errors->n ? errors : NULL;
+}
