@@ -49,8 +49,8 @@ static ssize_t read_some(struct sock *s, char *p, size_t n, int64_t timeout_ms,
 /* A block of the right size to read on into. */
 static void own_block(struct body *b)
 {
-	bool is_large = b->kind == HTTP_BODY_LENGTH ? b->left > BLOCK_SMALL
-						    : b->received > LARGE_FROM;
+	bool is_large =
+		b->kind == HTTP_BODY_LENGTH ? b->left > BLOCK_SMALL : b->received > LARGE_FROM;
 
 	if (b->own && is_large && !b->own->is_large)
 		block_put(&b->own);
@@ -80,8 +80,8 @@ static ssize_t decode_chunks(struct body *b, char *to)
 	for (;;) {
 		size_t used;
 		str data;
-		enum http_chunk what =
-			http_chunked_next(&b->chunked, b->at, (size_t)(b->end - b->at), &used, &data);
+		enum http_chunk what = http_chunked_next(&b->chunked, b->at,
+							 (size_t)(b->end - b->at), &used, &data);
 
 		b->at += used;
 		if (what == HTTP_CHUNK_BAD)
@@ -174,7 +174,8 @@ bool body_gather(struct body *b, int64_t timeout_ms, str *ret, ssize_t *ret_end)
 		if (b->at == b->end) {
 			if (b->end == room)
 				break;
-			n = sock_read(b->sock, b->end, (size_t)(room - b->end), deadline_in(timeout_ms));
+			n = sock_read(b->sock, b->end, (size_t)(room - b->end),
+				      deadline_in(timeout_ms));
 			if (n <= 0) {
 				*ret_end = n == NET_EOF ? NET_RESET : n;
 				return false;

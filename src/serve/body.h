@@ -13,22 +13,22 @@
 
 struct body {
 	struct sock *sock;
-	char *at, *end;        /* bytes that came and are not used yet */
-	struct block *head;    /* the head's block: borrowed */
-	struct block *own;     /* or NULL */
+	char *at, *end;     /* bytes that came and are not used yet */
+	struct block *head; /* the head's block: borrowed */
+	struct block *own;  /* or NULL */
 	enum http_body kind;
-	int64_t left;          /* of HTTP_BODY_LENGTH */
+	int64_t left; /* of HTTP_BODY_LENGTH */
 	struct http_chunked chunked;
-	char *ready;           /* decoded, for the next body_next(): gathered or not */
+	char *ready; /* decoded, for the next body_next(): gathered or not */
 	size_t ready_n;
-	uint64_t received;     /* decoded bytes so far */
-	uint64_t max;          /* ceiling; 0: none */
-	bool is_done;          /* everything was received (a ready piece may be left) */
+	uint64_t received; /* decoded bytes so far */
+	uint64_t max;      /* ceiling; 0: none */
+	bool is_done;      /* everything was received (a ready piece may be left) */
 };
 
 enum {
-	BODY_BAD = -10,       /* chunked coding is broken */
-	BODY_WATCHED = -11,   /* the watched one had something to say first */
+	BODY_BAD = -10,     /* chunked coding is broken */
+	BODY_WATCHED = -11, /* the watched one had something to say first */
 	BODY_TOO_LARGE = -12,
 };
 

@@ -12,8 +12,8 @@
 struct declarative_config;
 
 struct declarative_options {
-	str name;          /* of the file, for messages; its ending chooses the parser; empty: both are tried */
-	str hash;          /* 32 hex digits instead of the text's own MD5; empty: that */
+	str name; /* of the file, for messages; its ending chooses the parser; empty: both are tried */
+	str hash; /* 32 hex digits instead of the text's own MD5; empty: that */
 	int64_t now_ms;
 	bool flatten_errors;
 	bool is_compatible_router; /* ... what the routes' checks depend on */
@@ -23,14 +23,17 @@ struct declarative_options {
 bool declarative_parse(struct arena *a, str text, const struct declarative_options *o,
 		       struct declarative_config **ret, struct db_error *ret_error);
 /* The same from an already parsed document (POST /config with a JSON object). */
-bool declarative_from_value(struct arena *a, struct value *doc, str hash_of, const struct declarative_options *o,
-			    struct declarative_config **ret, struct db_error *ret_error);
+bool declarative_from_value(struct arena *a, struct value *doc, str hash_of,
+			    const struct declarative_options *o, struct declarative_config **ret,
+			    struct db_error *ret_error);
 
 struct declarative_config *declarative_hold(struct declarative_config *d); /* any thread */
 void declarative_drop(struct declarative_config **d);
 
-const char *declarative_hash(const struct declarative_config *d); /* 32 hex digits: MD5 of the text */
-const struct config *declarative_config(const struct declarative_config *d); /* decoded; lives as long as d */
+const char *
+declarative_hash(const struct declarative_config *d); /* 32 hex digits: MD5 of the text */
+const struct config *
+declarative_config(const struct declarative_config *d); /* decoded; lives as long as d */
 /* {"services": {id: {...}}, ...}: what POST /config answers. */
 struct value *declarative_entities(struct arena *a, const struct declarative_config *d);
 /* As kong.yml, what GET /config shows. */
@@ -39,5 +42,6 @@ str declarative_yaml(struct arena *a, const struct declarative_config *d);
 /* A store over whichever configuration is current; swap is atomic, readers keep
  * what they hold.  Never suspends. */
 struct store *store_memory_new(void);
-void store_memory_swap(struct store *s, struct declarative_config *d); /* takes one hold of its own */
-struct declarative_config *store_memory_hold(struct store *s);         /* the current one, held; or NULL */
+void store_memory_swap(struct store *s,
+		       struct declarative_config *d);          /* takes one hold of its own */
+struct declarative_config *store_memory_hold(struct store *s); /* the current one, held; or NULL */

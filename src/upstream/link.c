@@ -210,7 +210,7 @@ static enum link_end connect_new(struct link *k, const struct link_target *t, de
 	if (!err)
 		return LINK_OK;
 	*why = err_root(err)->text;
-	return err->code == ERR_TIMEOUT	  ? LINK_TIMEOUT
+	return err->code == ERR_TIMEOUT     ? LINK_TIMEOUT
 	       : err->code == ERR_CANCELLED ? LINK_CANCELLED
 					    : LINK_TLS_FAILED;
 }

@@ -13,34 +13,35 @@
 struct links;
 
 struct links_options {
-	unsigned pool_size;     /* idle links per pool; 0: none are kept */
-	unsigned max_requests;  /* per link; 0: no limit */
-	int64_t idle_ms;        /* 0: no limit */
+	unsigned pool_size;    /* idle links per pool; 0: none are kept */
+	unsigned max_requests; /* per link; 0: no limit */
+	int64_t idle_ms;       /* 0: no limit */
 };
 
 /* A loop's pools; to be made and dropped on the loop. */
 struct links *links_new(const struct links_options *o);
-void links_drop(struct links **l); /* closes the idle ones; none may be in use */
+void links_drop(struct links **l);      /* closes the idle ones; none may be in use */
 void links_close_idle(struct links *l); /* when the loop drains */
 
 /* Where to, and how. */
 struct link_target {
 	const struct address *address;
 	struct tls_context *tls; /* NULL: plain */
-	uint64_t tls_identity;   /* of the settings behind tls, the same over snapshots while they are */
-	str server_name;         /* SNI; its host part is verified when verify_name */
+	uint64_t
+		tls_identity; /* of the settings behind tls, the same over snapshots while they are */
+	str server_name;      /* SNI; its host part is verified when verify_name */
 	bool verify_name;
 };
 
 struct link {
 	struct sock sock;
 	struct links *home;
-	struct pool *pool;       /* it came from and may go back to */
-	struct list in_pool;     /* while idle: newest first */
-	struct list in_order;    /* while idle: all of the loop by age */
+	struct pool *pool;    /* it came from and may go back to */
+	struct list in_pool;  /* while idle: newest first */
+	struct list in_order; /* while idle: all of the loop by age */
 	deadline idle_until;
-	unsigned requests;       /* sent over it so far */
-	bool is_reused;          /* this time it came from the pool */
+	unsigned requests; /* sent over it so far */
+	bool is_reused;    /* this time it came from the pool */
 };
 
 enum link_end { LINK_OK, LINK_REFUSED, LINK_TIMEOUT, LINK_CANCELLED, LINK_TLS_FAILED };
