@@ -220,6 +220,10 @@ static void write_real(struct buf *out, double x)
 		buf_add_str(out, STR("null"));
 		return;
 	}
+	if (x == 0 && signbit(x)) {
+		buf_add_str(out, STR("-0.0")); /* "-0" would be an integer */
+		return;
+	}
 	if (x == trunc(x) && fabs(x) < 9007199254740992.0) {
 		buf_addf(out, "%.0f", x);
 		return;
