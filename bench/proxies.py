@@ -93,7 +93,8 @@ class Process:
 
 
 def nginx_head(directory):
-    return NGINX_HEAD.format(dir=directory, connections=CONNECTIONS, kept=KEPT, descriptors=DESCRIPTORS,
+    return NGINX_HEAD.format(dir=directory, connections=CONNECTIONS, kept=KEPT,
+                             descriptors=DESCRIPTORS,
                              user='user root;' if os.getuid() == 0 else '')
 
 

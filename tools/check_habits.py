@@ -17,7 +17,8 @@ UNFINISHED = re.compile(r'\b(?:TODO|FIXME|XXX|HACK)\b')
 GOTO = re.compile(r'\bgoto\s+\w+')
 HEAP = re.compile(r'\b(?:malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf)\s*\(')
 SPDX = '/* SPDX-License-Identifier: Apache-2.0 */\n'
-HEAP_ALLOWED = ['src/base/*', 'src/fiber/*', 'src/net/block.c', 'fuzz/*', 'src/*/test_*.c', 'bench/*']
+HEAP_ALLOWED = ['src/base/*', 'src/fiber/*', 'src/net/block.c', 'src/*/test_*.c', 'fuzz/*',
+                'bench/*']
 
 
 def adapters():
