@@ -3,8 +3,9 @@
 """check_habits.py - small promises of the sources that a machine can keep.
 
 Every C file opens with its SPDX line and its story (a source that goes straight
-to its own door, x.c to x.h, has its story there); comments are /* */ alone; no goto; nothing marked as unfinished; memory comes from arenas, so malloc and
-its kin appear only in base/, fiber/ and the adapters named in src/LAYERS.
+to its own door, x.c to x.h, has its story there); comments are /* */ alone; no
+goto; nothing marked as unfinished; memory comes from arenas, so malloc and its
+kin appear only in base/, fiber/ and the adapters named in src/LAYERS.
 """
 import fnmatch
 import os

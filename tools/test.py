@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """test.py - everything a change must pass, and one sum at the end.
 
-    test.py [STAGE...]        stages: checks unit-asan unit-tsan fuzz pytest
+    test.py [STAGE...]   stages: checks unit-asan unit-tsan fuzz pytest pytest-asan
 
 Without a stage all run, in this order; a stage that fails does not stop the
 next one.  What is counted: each check of the sources, each unit test, each
@@ -146,21 +146,22 @@ def fuzz():
     return meson_suite('build-asan', 'fuzz', {'UBSAN_OPTIONS': 'halt_on_error=1'})
 
 
-def pytest():
+def pytest(directory='build', env=None):
     count = Sum()
-    if not build('build'):
-        count.bad('build: does not compile without warnings')
+    if not build(directory):
+        count.bad(f'{directory}: does not compile without warnings')
         return count
-    report = 'build/pytest.xml'
+    report = f'{directory}/pytest.xml'
     if os.path.exists(report):
         os.remove(report)
     subprocess.run(['/usr/bin/python3', '-m', 'pytest', '-q', '-n', '4', '--dist', 'loadscope',
-                    f'--junitxml={report}', 'tests'])
+                    f'--junitxml={report}', 'tests'],
+                   env={'GIBBON': f'{directory}/gibbon', **os.environ, **(env or {})})
     if not os.path.exists(report):
-        count.bad('pytest: did not run')
+        count.bad(f'{directory}: pytest did not run')
         return count
     for case in xml.etree.ElementTree.parse(report).iter('testcase'):
-        name = f'{case.get("classname")}::{case.get("name")}'
+        name = f'{directory}: {case.get("classname")}::{case.get("name")}'
         if case.find('failure') is not None or case.find('error') is not None:
             count.bad(name)
         elif case.find('skipped') is not None:
@@ -170,8 +171,13 @@ def pytest():
     return count
 
 
+def pytest_asan():
+    """The promises once more, kept by a program that watches its memory."""
+    return pytest('build-asan', {'GIBBON': 'build-asan/gibbon', 'GIBBON_TEST_SLOW': '4'})
+
+
 STAGES = {'checks': checks, 'unit-asan': unit_asan, 'unit-tsan': unit_tsan, 'fuzz': fuzz,
-          'pytest': pytest}
+          'pytest': pytest, 'pytest-asan': pytest_asan}
 
 
 def main(wanted):
@@ -188,7 +194,7 @@ def main(wanted):
         count = STAGES[name]()
         if not count.passed and not count.failed and not count.skipped:
             count.bad(f'{name}: ran nothing')
-        lines.append(f'{name:10} {count}  ({time.monotonic() - began:.0f} s)')
+        lines.append(f'{name:12} {count}  ({time.monotonic() - began:.0f} s)')
         total.add(count)
     print('\n'.join(['', *lines, *(f'FAILED {name}' for name in total.names)]))
     os.makedirs('build', exist_ok=True)

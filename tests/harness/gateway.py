@@ -88,8 +88,12 @@ class Gateway:
 
     @property
     def output(self):
-        with open(os.path.join(self.prefix, 'output'), errors='replace') as text:
-            return text.read()
+        """What it wrote to stdout and stderr in the foreground."""
+        try:
+            with open(os.path.join(self.prefix, 'output'), errors='replace') as text:
+                return text.read()
+        except FileNotFoundError:
+            return ''
 
     # ---- life -----------------------------------------------------------------
 
