@@ -154,7 +154,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	for (size_t s = 0; s < COUNT(shapes); s++) {
-		for (int flavor = ROUTER_TRADITIONAL; flavor <= ROUTER_COMPATIBLE; flavor++) {
+		for (int flavor = ROUTER_TRADITIONAL; flavor <= ROUTER_TRADITIONAL_COMPATIBLE; flavor++) {
 			for (size_t i = 0; i < COUNT(sizes); i++)
 				run(&shapes[s], (enum router_flavor)flavor, sizes[i]);
 		}

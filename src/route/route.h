@@ -20,11 +20,7 @@
 
 #include "http/http.h"
 #include "model/model.h"
-
-enum router_flavor {
-	ROUTER_TRADITIONAL,
-	ROUTER_COMPATIBLE, /* traditional_compatible, the default */
-};
+#include "settings/settings.h"
 
 struct router;
 
@@ -33,9 +29,6 @@ struct router;
  * regular expression and on a host with a '*' in the middle, naming route and field. */
 MUST_CHECK struct err *router_new(struct arena *a, enum router_flavor flavor,
 				  const struct route *const *routes, size_t n, struct router **ret);
-
-/* The word of kong.conf's router_flavor. */
-bool router_flavor_of(str word, enum router_flavor *ret);
 
 /* ---- HTTP ---------------------------------------------------------------------- */
 

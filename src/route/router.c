@@ -17,17 +17,6 @@
 
 #define SPANS_LOCAL 16 /* groups of most expressions, the whole included */
 
-bool router_flavor_of(str word, enum router_flavor *ret)
-{
-	if (str_is(word, "traditional"))
-		*ret = ROUTER_TRADITIONAL;
-	else if (str_is(word, "traditional_compatible"))
-		*ret = ROUTER_COMPATIBLE;
-	else
-		return false;
-	return true;
-}
-
 /* ---- building -------------------------------------------------------------------- */
 
 static str backwards(char *out, str s)

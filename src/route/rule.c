@@ -284,7 +284,8 @@ static str literal_prefix(struct arena *a, str p)
 static struct err *make_path(struct maker *m, const struct route *route, size_t i,
 			     struct path_rule *ret)
 {
-	unsigned flags = REGEX_ANCHORED | (m->flavor == ROUTER_COMPATIBLE ? REGEX_UTF : 0);
+	unsigned flags =
+		REGEX_ANCHORED | (m->flavor == ROUTER_TRADITIONAL_COMPATIBLE ? REGEX_UTF : 0);
 	str text = route->paths.v[i], pattern;
 	struct err *e;
 
@@ -388,7 +389,7 @@ struct err *rules_of(struct arena *a, enum router_flavor flavor, const struct ro
 
 		if (route_is_stream(route))
 			continue;
-		if (flavor == ROUTER_COMPATIBLE || route->paths.n == 0) {
+		if (flavor == ROUTER_TRADITIONAL_COMPATIBLE || route->paths.n == 0) {
 			PASS(make_rule(&m, route, 0, route->paths.n, &list));
 			continue;
 		}

@@ -12,13 +12,13 @@
 
 #include "base/vec.h"
 
-struct address {
+struct endpoint {
 	uint8_t b[16];
 	bool is_v6;
 };
 
 struct end_rule {
-	struct address address;
+	struct endpoint address;
 	unsigned bits; /* of the address that must agree; 0 with any: no address asked for */
 	bool has_address;
 	int64_t port; /* FIELD_UNSET_INT: any */
@@ -44,7 +44,7 @@ struct streams {
 	struct stream_list others;
 };
 
-static bool read_address(str text, struct address *ret)
+static bool read_address(str text, struct endpoint *ret)
 {
 	char z[INET6_ADDRSTRLEN];
 
@@ -202,7 +202,7 @@ static bool bits_agree(const uint8_t *x, const uint8_t *y, unsigned bits)
 }
 
 struct known_end {
-	struct address address;
+	struct endpoint address;
 	bool has_address;
 	uint16_t port;
 };

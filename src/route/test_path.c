@@ -135,9 +135,10 @@ static void v1_is_for_traditional_alone(void **state)
 {
 	CLEANUP(arena_drop) struct arena *a = arena_new();
 	struct route route = { .strip_path = true, .path_handling = STR("v1") };
-	struct route_match m = {
-		.route = &route, .flavor = ROUTER_COMPATIBLE, .has_path = true, .prefix = 4
-	};
+	struct route_match m = { .route = &route,
+				 .flavor = ROUTER_TRADITIONAL_COMPATIBLE,
+				 .has_path = true,
+				 .prefix = 4 };
 
 	(void)state;
 	assert_true(str_is(route_upstream_path(a, &m, STR("/srv"), STR("/roureq")), "/srv/req"));

@@ -540,8 +540,9 @@ static void run_rounds(unsigned seed_shown, int rounds)
 				for (size_t k = 0; k < routes[i]->paths.n; k++)
 					add_rule(&w, routes[i], routes[i]->paths.v[k], k);
 		}
-		assert_null(router_new(a, w.traditional ? ROUTER_TRADITIONAL : ROUTER_COMPATIBLE,
-				       routes, n, &router));
+		assert_null(router_new(
+			a, w.traditional ? ROUTER_TRADITIONAL : ROUTER_TRADITIONAL_COMPATIBLE,
+			routes, n, &router));
 		for (int i = 0; i < 100; i++) {
 			struct http_headers headers = { 0 };
 			struct route_query q;

@@ -80,7 +80,7 @@ static const char *ask(struct fixture *f, enum router_flavor flavor, struct rout
 /* In both flavours. */
 #define EXPECT(name, ...)                                                                          \
 	do {                                                                                       \
-		assert_string_equal(ASK(COMPATIBLE, __VA_ARGS__), name);                           \
+		assert_string_equal(ASK(TRADITIONAL_COMPATIBLE, __VA_ARGS__), name);               \
 		assert_string_equal(ASK(TRADITIONAL, __VA_ARGS__), name);                          \
 	} while (0)
 
@@ -125,7 +125,7 @@ static void a_missing_port_is_the_schemes_in_traditional_alone(void **state)
 	ADD(.name = STR("https"), .hosts = LIST(STR("*.test:443")));
 	assert_string_equal(ASK(TRADITIONAL, .host = STR("a.test")), "http");
 	assert_string_equal(ASK(TRADITIONAL, .host = STR("a.test"), .is_tls = true), "https");
-	assert_string_equal(ASK(COMPATIBLE, .host = STR("a.test")), "");
+	assert_string_equal(ASK(TRADITIONAL_COMPATIBLE, .host = STR("a.test")), "");
 	EXPECT("http", .host = STR("a.test:80"));
 }
 
@@ -249,7 +249,7 @@ static void traditional_passes_over_snis_in_clear_when_there_is_less(void **stat
 	ADD(.name = STR("sni"), .hosts = LIST(STR("a")), .snis = LIST(STR("s")));
 	ADD(.name = STR("plain"), .hosts = LIST(STR("a")));
 	assert_string_equal(ASK(TRADITIONAL, .host = STR("a")), "plain");
-	assert_string_equal(ASK(COMPATIBLE, .host = STR("a")), "sni");
+	assert_string_equal(ASK(TRADITIONAL_COMPATIBLE, .host = STR("a")), "sni");
 }
 
 static void more_kinds_of_criteria_win(void **state)
@@ -287,9 +287,9 @@ static void the_flavours_weigh_headers_and_expressions_differently(void **state)
 	assert_string_equal(
 		ASK(TRADITIONAL, .path = STR("/a"), .headers = HEADERS({ "x", "1" }, { "y", "1" })),
 		"regex");
-	assert_string_equal(
-		ASK(COMPATIBLE, .path = STR("/a"), .headers = HEADERS({ "x", "1" }, { "y", "1" })),
-		"headers");
+	assert_string_equal(ASK(TRADITIONAL_COMPATIBLE, .path = STR("/a"),
+				.headers = HEADERS({ "x", "1" }, { "y", "1" })),
+			    "headers");
 }
 
 static void older_routes_win_at_the_end(void **state)
@@ -370,7 +370,7 @@ static void a_match_without_path_has_no_prefix(void **state)
 
 	FIXTURE;
 	ADD(.methods = LIST(STR("GET")));
-	m = match(&f, ROUTER_COMPATIBLE, "/x");
+	m = match(&f, ROUTER_TRADITIONAL_COMPATIBLE, "/x");
 	assert_true(!m.has_path && m.prefix == 0 && !m.path.s);
 }
 
@@ -449,21 +449,10 @@ static void a_bad_header_expression_is_refused(void **state)
 
 	FIXTURE;
 	ADD(.name = STR("r"), .headers = json(&f, "{\"x-a\":[\"~*(\"]}"));
-	e = router_new(f.a, ROUTER_COMPATIBLE, f.routes, 1, &r);
+	e = router_new(f.a, ROUTER_TRADITIONAL_COMPATIBLE, f.routes, 1, &r);
 	assert_non_null(e);
 	assert_string_equal(e->field, "headers.x-a[0]");
 	err_forget();
-}
-
-static void flavours_have_their_words(void **state)
-{
-	enum router_flavor flavor;
-
-	(void)state;
-	assert_true(router_flavor_of(STR("traditional"), &flavor) && flavor == ROUTER_TRADITIONAL);
-	assert_true(router_flavor_of(STR("traditional_compatible"), &flavor) &&
-		    flavor == ROUTER_COMPATIBLE);
-	assert_false(router_flavor_of(STR("other"), &flavor));
 }
 
 /* ---- streams ------------------------------------------------------------------------- */
@@ -477,7 +466,7 @@ static struct records ends(struct fixture *f, const char *ip, int64_t port)
 
 static const char *ask_stream(struct fixture *f, struct route_stream_query q)
 {
-	const struct route *r = router_find_stream(build(f, ROUTER_COMPATIBLE), &q);
+	const struct route *r = router_find_stream(build(f, ROUTER_TRADITIONAL_COMPATIBLE), &q);
 
 	return r ? str_z(f->a, r->name) : "";
 }
@@ -554,7 +543,7 @@ static void bad_addresses_are_refused(void **state)
 	FIXTURE;
 	ADD(.name = STR("s"), .protocols = LIST(STR("tcp")),
 	    .sources = ends(&f, "10.0.0.0/33", ANY_PORT));
-	e = router_new(f.a, ROUTER_COMPATIBLE, f.routes, 1, &r);
+	e = router_new(f.a, ROUTER_TRADITIONAL_COMPATIBLE, f.routes, 1, &r);
 	assert_non_null(e);
 	assert_string_equal(e->field, "sources[0].ip");
 	err_forget();
@@ -591,7 +580,6 @@ int main(void)
 		cmocka_unit_test(long_hosts_are_compared_too),
 		cmocka_unit_test(refusals_name_route_and_field),
 		cmocka_unit_test(a_bad_header_expression_is_refused),
-		cmocka_unit_test(flavours_have_their_words),
 		cmocka_unit_test(streams_match_by_both_ends),
 		cmocka_unit_test(sources_weigh_more_than_destinations),
 		cmocka_unit_test(names_lead_to_tls_routes),

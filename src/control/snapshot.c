@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/snapshot.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "store/declarative.h"
+
+/* Upstream connections speak these; older ones need a policy of OpenSSL that
+ * weakens everything else. */
+#define UPSTREAM_TLS (TLS_1_2 | TLS_1_3)
+
+/* What a build needs to find things by: gone when it is done. */
+struct builder {
+	const struct snapshot_input *in;
+	struct snapshot *snap;
+	struct arena *a;       /* the snapshot's */
+	struct arena *scratch; /* the build's */
+	struct map services;   /* id -> struct service_plan */
+	struct map upstreams;  /* name -> struct upstream_group */
+	struct map certs;      /* id -> struct tls_cert (first), NULL second in pairs */
+	struct map contexts;   /* identity -> struct tls_context */
+};
+
+struct upstream_group {
+	const struct upstream *upstream;
+	struct {
+		const struct target **v;
+		size_t n, cap;
+	} targets;
+	struct balancer *balancer;
+};
+
+struct cert_pair {
+	struct tls_cert *certs[2];
+	int n;
+};
+
+static str id_key(const uuid *id)
+{
+	return str_at((const char *)id->b, sizeof(id->b));
+}
+
+/* ---- certificates ------------------------------------------------------------ */
+
+static void drop_cert(void *p)
+{
+	struct tls_cert *c = p;
+
+	tls_cert_drop(&c);
+}
+
+static void drop_context(void *p)
+{
+	struct tls_context *c = p;
+
+	tls_context_drop(&c);
+}
+
+static struct err *load_cert(struct builder *b, str cert, str key, struct cert_pair *pair)
+{
+	struct tls_cert *c = NULL;
+
+	PASS(tls_cert_new(cert, key, &c));
+	arena_on_end(b->a, drop_cert, c);
+	pair->certs[pair->n++] = c;
+	return NULL;
+}
+
+static struct err *load_certificates(struct builder *b)
+{
+	const struct config *config = b->in->config;
+
+	for (size_t i = 0; i < config->certificates.n; i++) {
+		const struct certificate *c = &config->certificates.v[i];
+		struct cert_pair *pair = NEW(b->a, struct cert_pair);
+
+		TRY(load_cert(b, c->cert, c->key, pair), "certificate " STRF,
+		    STRV(uuid_str(b->scratch, c->id)));
+		if (c->cert_alt.n)
+			TRY(load_cert(b, c->cert_alt, c->key_alt, pair),
+			    "certificate " STRF ": alternative", STRV(uuid_str(b->scratch, c->id)));
+		*map_put(b->scratch, &b->certs, id_key(&c->id)) = pair;
+	}
+	return NULL;
+}
+
+static void load_names(struct builder *b)
+{
+	const struct config *config = b->in->config;
+
+	for (size_t i = 0; i < config->snis.n; i++) {
+		const struct sni *sni = &config->snis.v[i];
+		const struct cert_pair *pair = map_find(&b->certs, id_key(&sni->certificate));
+		struct name_certs *names = NEW(b->a, struct name_certs);
+
+		if (!pair)
+			continue;
+		names->n = pair->n;
+		memcpy(names->certs, pair->certs, sizeof(names->certs));
+		*map_put(b->a, &b->snap->names, str_lower(b->a, sni->name)) = names;
+		b->snap->has_wildcards |= str_find(sni->name, '*', 0) >= 0;
+	}
+}
+
+static int certs_of(const struct snapshot *s, str name, struct tls_cert *ret[2])
+{
+	const struct name_certs *n = map_find(&s->names, name);
+
+	if (!n)
+		return 0;
+	memcpy(ret, n->certs, sizeof(n->certs));
+	return n->n;
+}
+
+int snapshot_certs(const struct snapshot *s, str name, struct tls_cert *ret[2])
+{
+	char pattern[260];
+	ptrdiff_t first, last;
+	int n = name.n ? certs_of(s, name, ret) : 0;
+
+	if (n || !s->has_wildcards)
+		return n;
+	first = str_find(name, '.', 0);
+	last = str_find_last(name, '.');
+	if (name.n > 253 || first < 0)
+		return certs_of(s, STR("*"), ret);
+	if (first != last) { /* *.rest: only for names of three or more labels */
+		str rest = str_from(name, (size_t)first);
+
+		pattern[0] = '*';
+		memcpy(pattern + 1, rest.s, rest.n);
+		n = certs_of(s, str_at(pattern, rest.n + 1), ret);
+		if (n)
+			return n;
+	}
+	memcpy(pattern, name.s, (size_t)last + 1);
+	pattern[last + 1] = '*';
+	n = certs_of(s, str_at(pattern, (size_t)last + 2), ret);
+	return n ? n : certs_of(s, STR("*"), ret);
+}
+
+/* ---- TLS to upstreams -------------------------------------------------------- */
+
+/* What makes two services' connections different, as text. */
+static str tls_identity_text(struct builder *b, const struct service *s,
+			     const struct cert_pair *cert, uuid cert_id)
+{
+	str text = str_fmt(b->scratch, "%d/%lld", s->tls_verify, (long long)s->tls_verify_depth);
+
+	for (size_t i = 0; i < s->ca_certificates.n; i++)
+		text = str_fmt(b->scratch, STRF "/" STRF, STRV(text),
+			       STRV(s->ca_certificates.v[i]));
+	if (!cert)
+		return text;
+	return str_fmt(b->scratch, STRF "|" STRF, STRV(text), STRV(uuid_str(b->scratch, cert_id)));
+}
+
+static struct err *trusted_store(struct builder *b, const struct service *s, struct tls_store **ret)
+{
+	const struct config *config = b->in->config;
+	strs pems = { NEWS(b->scratch, str, s->ca_certificates.n), 0 };
+
+	for (size_t i = 0; i < s->ca_certificates.n; i++) {
+		for (size_t k = 0; k < config->ca_certificates.n; k++) {
+			const struct ca_certificate *ca = &config->ca_certificates.v[k];
+
+			if (str_eq(uuid_str(b->scratch, ca->id), s->ca_certificates.v[i]))
+				pems.v[pems.n++] = ca->cert;
+		}
+	}
+	return tls_store_new(&pems, ret);
+}
+
+/* The client certificate: the service's own, else its upstream's, else the global one. */
+static struct err *client_cert(struct builder *b, const struct service *s, const struct upstream *u,
+			       const struct cert_pair **ret, uuid *ret_id)
+{
+	const struct settings *settings = b->in->settings;
+	struct cert_pair *global;
+	uuid id = s->client_certificate;
+
+	if (uuid_is_none(id) && u)
+		id = u->client_certificate;
+	*ret_id = id;
+	*ret = NULL;
+	if (!uuid_is_none(id)) {
+		*ret = map_find(&b->certs, id_key(&id));
+		return *ret ? NULL
+			    : FAIL(ERR_INVALID, "client_certificate " STRF " does not exist",
+				   STRV(uuid_str(b->scratch, id)));
+	}
+	if (!settings->client_ssl || settings->client_ssl_certs.n == 0)
+		return NULL;
+	global = map_find(&b->certs, STR("client_ssl_cert"));
+	if (!global) {
+		global = NEW(b->a, struct cert_pair);
+		TRY(load_cert(b, settings->client_ssl_certs.v[0].cert,
+			      settings->client_ssl_certs.v[0].key, global),
+		    "client_ssl_cert");
+		*map_put(b->scratch, &b->certs, STR("client_ssl_cert")) = global;
+	}
+	*ret = global;
+	return NULL;
+}
+
+/* The bytes of everything the context is made of: the identity of its connections, over snapshots. */
+static uint64_t content_identity(struct builder *b, const struct service *s, str identity,
+				 uuid cert_id)
+{
+	const struct config *config = b->in->config;
+	str text = identity;
+
+	for (size_t i = 0; i < config->certificates.n; i++) {
+		if (uuid_eq(config->certificates.v[i].id, cert_id))
+			text = str_cat(b->scratch, text, config->certificates.v[i].cert);
+	}
+	for (size_t i = 0; i < config->ca_certificates.n && s->ca_certificates.n; i++) {
+		const struct ca_certificate *ca = &config->ca_certificates.v[i];
+
+		for (size_t k = 0; k < s->ca_certificates.n; k++) {
+			if (str_eq(uuid_str(b->scratch, ca->id), s->ca_certificates.v[k]))
+				text = str_cat(b->scratch, text, ca->cert);
+		}
+	}
+	return hash_bytes(text.s, text.n);
+}
+
+struct context_entry {
+	struct tls_context *tls;
+	uint64_t identity;
+};
+
+static struct err *make_context(struct builder *b, const struct service *s,
+				const struct cert_pair *cert, struct tls_context **ret)
+{
+	struct tls_store *store CLEANUP(tls_store_drop) = NULL;
+	struct tls_client_options o = {
+		.protocols = UPSTREAM_TLS,
+		.verify = s->tls_verify == TRI_YES,
+		.verify_depth =
+			s->tls_verify_depth == FIELD_UNSET_INT ? 1 : (int)s->tls_verify_depth,
+		.cert = cert ? cert->certs[0] : NULL,
+	};
+
+	if (o.verify) {
+		PASS(trusted_store(b, s, &store));
+		o.store = store;
+	}
+	return tls_context_client(&o, ret);
+}
+
+static struct err *plan_tls(struct builder *b, struct service_plan *p)
+{
+	const struct service *s = p->service;
+	const struct cert_pair *cert = NULL;
+	struct context_entry *entry;
+	uuid cert_id;
+	str identity;
+
+	PASS(client_cert(b, s, p->upstream, &cert, &cert_id));
+	identity = tls_identity_text(b, s, cert, cert_id);
+	entry = map_find(&b->contexts, identity);
+	if (!entry) {
+		entry = NEW(b->scratch, struct context_entry);
+		PASS(make_context(b, s, cert, &entry->tls));
+		arena_on_end(b->a, drop_context, entry->tls);
+		entry->identity = content_identity(b, s, identity, cert_id);
+		*map_put(b->scratch, &b->contexts, identity) = entry;
+	}
+	p->tls = entry->tls;
+	p->tls_identity = entry->identity;
+	p->verify_name = s->tls_verify == TRI_YES;
+	return NULL;
+}
+
+/* ---- services and routes ------------------------------------------------------- */
+
+static void group_targets(struct builder *b)
+{
+	const struct config *config = b->in->config;
+	struct map by_id = { 0 };
+
+	for (size_t i = 0; i < config->upstreams.n; i++) {
+		const struct upstream *u = &config->upstreams.v[i];
+		struct upstream_group *g = NEW(b->scratch, struct upstream_group);
+
+		g->upstream = u;
+		*map_put(b->scratch, &b->upstreams, u->name) = g;
+		*map_put(b->scratch, &by_id, id_key(&u->id)) = g;
+	}
+	for (size_t i = 0; i < config->targets.n; i++) {
+		const struct target *t = &config->targets.v[i];
+		struct upstream_group *g = map_find(&by_id, id_key(&t->upstream));
+
+		if (g)
+			*vec_add(b->scratch, &g->targets) = t;
+	}
+}
+
+static struct err *plan_service(struct builder *b, const struct service *s)
+{
+	struct service_plan *p = NEW(b->a, struct service_plan);
+	struct upstream_group *g = map_find(&b->upstreams, s->host);
+	bool is_tls = str_is(s->protocol, "https") || str_is(s->protocol, "grpcs");
+
+	p->service = s;
+	p->default_port = is_tls ? 443 : 80;
+	p->retries = s->retries == FIELD_UNSET_INT ? 5 : (unsigned)s->retries;
+	if (g) {
+		if (!g->balancer)
+			g->balancer = balancer_of_upstream(b->a, b->in->balancers, g->upstream,
+							   g->targets.v, g->targets.n);
+		p->balancer = g->balancer;
+		p->upstream = g->upstream;
+	} else {
+		p->balancer = balancer_of_host(b->a, b->in->balancers, s->host, (uint16_t)s->port);
+	}
+	if (is_tls)
+		TRY(plan_tls(b, p), "service " STRF,
+		    STRV(s->name.n ? s->name : uuid_str(b->scratch, s->id)));
+	*map_put(b->scratch, &b->services, id_key(&s->id)) = p;
+	return NULL;
+}
+
+static bool has_protocol(const struct route *r, const char *protocol)
+{
+	for (size_t i = 0; i < r->protocols.n; i++) {
+		if (str_is(r->protocols.v[i], protocol))
+			return true;
+	}
+	return false;
+}
+
+/* Routes of a disabled service are not there at all. */
+static struct err *plan_routes(struct builder *b)
+{
+	const struct config *config = b->in->config;
+	const struct route **list = NEWS(b->scratch, const struct route *, config->routes.n);
+	size_t n = 0;
+
+	b->snap->routes = NEWS(b->a, struct route_plan, config->routes.n);
+	for (size_t i = 0; i < config->routes.n; i++) {
+		const struct route *r = &config->routes.v[i];
+		struct route_plan *p = &b->snap->routes[i];
+
+		p->route = r;
+		p->service = map_find(&b->services, id_key(&r->service));
+		p->is_grpc = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
+		p->is_https_only = has_protocol(r, "https") && !has_protocol(r, "http");
+		if (p->service && !p->service->service->enabled)
+			continue;
+		list[n++] = r;
+	}
+	return router_new(b->a, b->in->settings->router_kind, list, n, &b->snap->router);
+}
+
+static struct err *build(struct builder *b)
+{
+	const struct config *config = b->in->config;
+
+	PASS(load_certificates(b));
+	load_names(b);
+	group_targets(b);
+	for (size_t i = 0; i < config->services.n; i++)
+		PASS(plan_service(b, &config->services.v[i]));
+	return plan_routes(b);
+}
+
+struct err *snapshot_new(const struct snapshot_input *in, struct snapshot **ret)
+{
+	struct arena *scratch CLEANUP(arena_drop) = arena_new();
+	struct snapshot *s CLEANUP(snapshot_drop) = NULL;
+	struct arena *a = arena_new();
+	struct builder b = { .in = in, .a = a, .scratch = scratch };
+	int64_t start = clock_mono_ms();
+
+	b.snap = s = NEW(a, struct snapshot);
+	s->arena = a;
+	s->config = in->config;
+	s->source = in->source ? declarative_hold(in->source) : NULL;
+	PASS(build(&b));
+	s->built_ms = clock_mono_ms() - start;
+	*ret = TAKE(s);
+	return NULL;
+}
+
+void snapshot_drop(struct snapshot **ref)
+{
+	struct snapshot *s = *ref;
+	struct declarative_config *source;
+	struct arena *a;
+
+	if (!s)
+		return;
+	*ref = NULL;
+	source = s->source;
+	a = s->arena;
+	arena_drop(&a);
+	declarative_drop(&source);
+}

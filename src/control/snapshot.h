@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* snapshot - all configuration that the data plane uses, as one immutable object.
+ *
+ * Built off the data loops, whole or not at all, from a checked configuration:
+ * the router, a plan for each service and route, balancers' fixed parts, and
+ * certificates as ready TLS objects.  A request holds one snapshot from its head to its
+ * log line; holding is a plain counter per loop, and the last loop to let go
+ * of a replaced snapshot frees it (control/current.h).
+ *
+ *	config ──► snapshot ─┬─ router ──► route ─┐
+ *	                     ├─ routes[i] ◄───────┘ (same index as config.routes)
+ *	                     │    └─► service plan ─► balancer, TLS context
+ *	                     └─ server names ─► certificates */
+#pragma once
+
+#include "balance/balance.h"
+#include "base/map.h"
+#include "model/model.h"
+#include "net/tls.h"
+#include "route/route.h"
+#include "settings/settings.h"
+
+struct declarative_config;
+
+struct service_plan {
+	const struct service *service;
+	struct balancer *balancer;
+	const struct upstream *upstream; /* when the host names one, else NULL */
+	struct tls_context *tls;         /* https: held by the snapshot; NULL: plain */
+	uint64_t tls_identity;
+	bool verify_name;
+	uint16_t default_port; /* 80 or 443: not shown in Host */
+	unsigned retries;
+};
+
+struct route_plan {
+	const struct route *route;
+	const struct service_plan *service; /* NULL: the route has none */
+	bool is_https_only;                 /* https without http */
+	bool is_grpc;
+};
+
+/* The certificates of one server name. */
+struct name_certs {
+	struct tls_cert *certs[2];
+	int n;
+};
+
+struct snapshot {
+	struct arena *arena;
+	const struct config *config;
+	struct declarative_config *source; /* what config belongs to; held */
+	struct router *router;
+	struct route_plan *routes; /* by index of config->routes */
+	struct map names;          /* lower-case server name or pattern -> struct name_certs */
+	bool has_wildcards;
+	int64_t built_ms; /* how long building took */
+
+	/* control/current.h's own */
+	struct snapshot_holds *holds;
+	int loops_left;
+	struct current *home;
+};
+
+struct snapshot_input {
+	const struct settings *settings;
+	struct balance_store *balancers;
+	struct declarative_config *source; /* a hold of its own is taken */
+	const struct config *config;
+};
+
+/* Builds one; may take long (no loop's thread). The error names the entity. */
+MUST_CHECK struct err *snapshot_new(const struct snapshot_input *in, struct snapshot **ret);
+void snapshot_drop(struct snapshot **s);
+
+static inline const struct route_plan *snapshot_route(const struct snapshot *s,
+						      const struct route *route)
+{
+	return &s->routes[route - s->config->routes.v];
+}
+
+/* Certificates for a server name by Kong's order: exact, *.rest, first.*, "*";
+ * 0 when there are none (the default ones then serve). */
+int snapshot_certs(const struct snapshot *s, str name, struct tls_cert *ret[2]);

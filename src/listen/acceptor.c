@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listen/acceptor.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/client.h"
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#define RUN      64 /* accepted per turn at most, so that others get theirs */
+#define PAUSE_MS 100
+#define TELL_MS  10000 /* between two complaints */
+
+struct acceptor {
+	struct proxy *proxy;
+	const struct listener *listener;
+	struct io io;
+	int fd;
+	struct timer pause;
+	deadline quiet_until;
+};
+
+static void on_ready(struct io *io);
+
+static void resume(struct timer *t)
+{
+	struct acceptor *a = CONTAINER(t, struct acceptor, pause);
+
+	io_init(&a->io, a->fd);
+	io_listen(&a->io, on_ready);
+}
+
+/* Closes the connection that has been idle longest; false when none is idle. */
+static bool make_room(struct proxy *p)
+{
+	list_for_each (&p->clients, struct client, link, c) {
+		if (!c->is_parked)
+			break;
+		client_close(c);
+		return true;
+	}
+	return false;
+}
+
+static void take_pause(struct acceptor *a, const char *why)
+{
+	if (loop_now_ms() >= a->quiet_until) {
+		log_crit("cannot accept on " STRF ": %s; trying again in %d ms",
+			 STRV(a->listener->text), why, PAUSE_MS);
+		a->quiet_until = deadline_in(TELL_MS);
+	}
+	io_done(&a->io);
+	timer_set(&a->pause, deadline_in(PAUSE_MS));
+}
+
+static bool is_full(const struct proxy *p)
+{
+	int64_t most = p->shared->settings->worker_connections;
+
+	return most > 0 && p->client_count >= (uint64_t)most;
+}
+
+static void set_options(const struct acceptor *a, int fd)
+{
+	const struct listener *l = a->listener;
+	int on = 1;
+
+	if (a->proxy->shared->settings->proxy_http.tcp_nodelay)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (l->so_keepalive != TRI_YES)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (l->keep_idle_s)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &l->keep_idle_s, sizeof(int));
+	if (l->keep_interval_s)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &l->keep_interval_s, sizeof(int));
+	if (l->keep_count)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &l->keep_count, sizeof(int));
+}
+
+static void on_ready(struct io *io)
+{
+	struct acceptor *a = CONTAINER(io, struct acceptor, io);
+
+	for (int i = 0; i < RUN; i++) {
+		struct address peer = { .size = sizeof(peer.local) };
+		int fd;
+
+		if (is_full(a->proxy) && !make_room(a->proxy)) {
+			take_pause(a, "the worker's connections are used up");
+			return;
+		}
+		fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			set_options(a, fd);
+			client_accept(a->proxy, a->listener, fd, &peer);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno == EAGAIN)
+			return;
+		if ((errno == EMFILE || errno == ENFILE) && make_room(a->proxy))
+			continue;
+		take_pause(a, strerrordesc_np(errno));
+		return;
+	}
+}
+
+struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd)
+{
+	struct acceptor *a = MEM_NEW(struct acceptor);
+
+	a->proxy = p;
+	a->listener = l;
+	a->fd = fd;
+	timer_init(&a->pause, resume);
+	io_init(&a->io, fd);
+	io_listen(&a->io, on_ready);
+	return a;
+}
+
+void acceptor_drop(struct acceptor **ref)
+{
+	struct acceptor *a = *ref;
+
+	if (!a)
+		return;
+	*ref = NULL;
+	timer_clear(&a->pause);
+	io_done(&a->io);
+	mem_free(a);
+}

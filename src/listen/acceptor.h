@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* acceptor - takes connections off one listening socket of one loop.
+ *
+ * It accepts in runs while there are any.  When descriptors run out, or the
+ * loop holds as many connections as it may, idle connections are closed to make
+ * room, and failing that accepting pauses for a moment: what waits in the kernel's queue is not lost. */
+#pragma once
+
+#include "serve/proxy.h"
+
+struct acceptor;
+
+struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd); /* on the loop */
+void acceptor_drop(struct acceptor **a); /* stops accepting; the descriptor is the caller's */

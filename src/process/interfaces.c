@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process/interfaces.h"
+
+#include "admin/admin.h"
+#include "observe/access_log.h"
+#include <stdio.h>
+#include <unistd.h>
+
+/* One of the two: its server and its log. */
+struct face {
+	struct interfaces *home;
+	struct api_server *server;
+	struct access_log *log;
+	struct tls_context *tls;
+};
+
+struct interfaces {
+	struct admin_context context;
+	struct admin *admin;
+	struct configuration *configuration;
+	struct counters *counters;
+	struct face faces[2]; /* Admin, Status */
+};
+
+/* ---- what admin/ asks ------------------------------------------------------------------ */
+
+static struct err *apply(void *p, struct declarative_config *d)
+{
+	struct interfaces *i = p;
+
+	return configuration_apply(i->configuration, d);
+}
+
+/* Resident bytes of this process; /proc/self/statm counts pages. */
+static uint64_t resident_bytes(void)
+{
+	unsigned long size = 0, resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	fclose(f);
+	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t sum(struct interfaces *i, enum counter which)
+{
+	int64_t n = counters_sum(i->counters, which);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static void status(void *p, struct admin_status *ret)
+{
+	struct interfaces *i = p;
+	struct declarative_config *d = store_memory_hold(i->context.store);
+	uint64_t waiting = sum(i, COUNTER_WAITING), writing = sum(i, COUNTER_WRITING);
+
+	*ret = (struct admin_status){
+		.connections_active = sum(i, COUNTER_ACTIVE),
+		.connections_writing = writing,
+		.connections_waiting = waiting,
+		.connections_accepted = sum(i, COUNTER_ACCEPTED),
+		.connections_handled = sum(i, COUNTER_HANDLED),
+		.total_requests = sum(i, COUNTER_REQUESTS),
+		.worker_bytes = resident_bytes(),
+		.is_database_reachable = true,
+		.has_hash = true,
+	};
+	if (ret->connections_active > waiting + writing)
+		ret->connections_reading = ret->connections_active - waiting - writing;
+	memset(ret->configuration_hash, '0', sizeof(ret->configuration_hash) - 1);
+	if (d)
+		memcpy(ret->configuration_hash, declarative_hash(d),
+		       sizeof(ret->configuration_hash));
+	declarative_drop(&d);
+}
+
+static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
+		      const struct api_sent *sent)
+{
+	struct face *f = p;
+	struct access_record record = {
+		.client = r->client,
+		.peer = r->client,
+		.request = r->head,
+		.status = reply->status,
+		.bytes_sent = sent->head_bytes + sent->body_bytes,
+		.body_bytes_sent = sent->body_bytes,
+		.request_length = sent->request_bytes,
+		.started_ms = sent->started_wall_ms,
+		.request_time_ms = sent->took_ms,
+		.upstream_connect_ms = -1,
+		.upstream_header_ms = -1,
+		.upstream_response_ms = -1,
+		.connection = r->connection,
+		.connection_requests = sent->connection_requests,
+		.reply_headers = &reply->headers,
+	};
+
+	if (!f->log)
+		return;
+	if (r->head) {
+		const char *start = r->head->method_name.s;
+		const char *end = r->head->target.s + r->head->target.n + sizeof(" HTTP/1.x") - 1;
+
+		record.request_line = str_at(start, (size_t)(end - start));
+		record.host = r->head->host;
+	}
+	access_log_write(f->log, &record);
+}
+
+static void handle_admin(void *p, struct api_request *r, struct api_reply *reply)
+{
+	admin_handle(((struct face *)p)->home->admin, r, reply);
+}
+
+static void handle_status(void *p, struct api_request *r, struct api_reply *reply)
+{
+	admin_handle_status(((struct face *)p)->home->admin, r, reply);
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static struct err *make_tls(const struct settings *s, const struct setting_certs *certs,
+			    struct tls_context **ret)
+{
+	struct tls_cert *pair[2] = { NULL, NULL };
+	struct tls_server_options o = {
+		.protocols = s->http_tls.protocols,
+		.ciphers = s->http_tls.ciphers,
+		.prefer_server_ciphers = s->http_tls.prefer_server_ciphers,
+		.session_tickets = s->http_tls.session_tickets,
+		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
+		.alpn = { (str[]){ STR_INIT("http/1.1") }, 1 },
+	};
+	struct err *e = NULL;
+
+	for (size_t i = 0; i < certs->n && i < 2 && !e; i++)
+		e = tls_cert_new(certs->v[i].cert, certs->v[i].key, &pair[i]);
+	memcpy(o.certs, pair, sizeof(pair));
+	if (!e)
+		e = tls_context_server(&o, ret);
+	tls_cert_drop(&pair[0]);
+	tls_cert_drop(&pair[1]);
+	return e;
+}
+
+static struct err *open_log(struct arena *a, const struct settings *s, const struct setting_log *l,
+			    struct face *f)
+{
+	struct access_format *format;
+	str text = str_of(access_format_combined);
+
+	if (!l->path.n)
+		return NULL;
+	for (size_t i = 0; i < s->log_formats.n; i++) {
+		if (str_eq(s->log_formats.v[i].name, l->format))
+			text = s->log_formats.v[i].value;
+	}
+	PASS(access_format_new(a, text, &format));
+	return access_log_open(str_z(a, l->path), format, 1, &f->log);
+}
+
+struct face_kind {
+	enum listener_role role;
+	const char *name;
+	void (*handle)(void *arg, struct api_request *, struct api_reply *);
+};
+
+static const struct face_kind kinds[2] = {
+	{ .role = LISTEN_ADMIN, .name = "admin", .handle = handle_admin },
+	{ .role = LISTEN_STATUS, .name = "status", .handle = handle_status },
+};
+
+static struct err *open_face(struct arena *a, const struct worker_start *start, int which,
+			     struct face *f)
+{
+	const struct settings *s = start->settings;
+	bool is_admin = which == 0;
+	struct api_server_options o = {
+		.name = kinds[which].name,
+		.tuning = is_admin ? &s->admin_http : &s->status_http,
+		.handle = kinds[which].handle,
+		.log = log_reply,
+		.arg = f,
+	};
+
+	if (is_admin ? s->admin_ssl_enabled : s->status_ssl_enabled)
+		TRY(make_tls(s, is_admin ? &s->admin_ssl_certs : &s->status_ssl_certs, &f->tls),
+		    "%s_ssl_cert", o.name);
+	o.tls = f->tls;
+	TRY(open_log(a, s, is_admin ? &s->admin_access : &s->status_access, f), "%s_access_log",
+	    o.name);
+	f->server = api_server_new(&o);
+	for (size_t i = 0; i < start->n_listeners; i++) {
+		const struct worker_listener *l = &start->listeners[i];
+
+		for (size_t k = 0; l->role == kinds[which].role && k < l->n_fds; k++)
+			api_server_listen(f->server, l->fds[k], l->listener->ssl);
+	}
+	return NULL;
+}
+
+struct err *interfaces_new(struct arena *a, const struct worker_start *start,
+			   struct configuration *configuration, struct counters *counters,
+			   struct interfaces **ret)
+{
+	struct interfaces *i = NEW(a, struct interfaces);
+	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	i->configuration = configuration;
+	i->counters = counters;
+	i->context = (struct admin_context){
+		.settings = start->settings,
+		.store = configuration_store(configuration),
+		.node_id = uuid_random(),
+		.hostname = str_copy(a, str_of(host)),
+		.master_pid = start->supervisor,
+		.worker_pid = getpid(),
+		.apply = apply,
+		.status = status,
+		.arg = i,
+	};
+	i->admin = admin_new(a, &i->context);
+	*ret = i;
+	for (int k = 0; k < 2; k++) {
+		i->faces[k].home = i;
+		PASS(open_face(a, start, k, &i->faces[k]));
+	}
+	return NULL;
+}
+
+void interfaces_stop(struct interfaces *i, deadline until)
+{
+	for (int k = 0; k < 2; k++) {
+		if (i->faces[k].server)
+			api_server_stop(i->faces[k].server, until);
+	}
+}
+
+void interfaces_drop(struct interfaces **ref)
+{
+	struct interfaces *i = *ref;
+
+	if (!i)
+		return;
+	*ref = NULL;
+	for (int k = 0; k < 2; k++) {
+		api_server_drop(&i->faces[k].server);
+		tls_context_drop(&i->faces[k].tls);
+		if (i->faces[k].log)
+			access_log_close(&i->faces[k].log);
+	}
+}
+
+struct err *interfaces_reopen_logs(struct interfaces *i)
+{
+	for (int k = 0; k < 2; k++) {
+		if (i->faces[k].log)
+			PASS(access_log_reopen(i->faces[k].log));
+	}
+	return NULL;
+}
+
+void interfaces_tick(struct interfaces *i)
+{
+	for (int k = 0; k < 2; k++) {
+		if (i->faces[k].log)
+			access_log_tick(i->faces[k].log);
+	}
+}

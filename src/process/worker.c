@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process/worker.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "listen/acceptor.h"
+#include "process/interfaces.h"
+#include "serve/client.h"
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define OFFLOAD_THREADS 4
+#define FINISH_MS       1000 /* for the requests of the Admin API at the end */
+
+/* One data loop and what runs on it; all but `loop` and `thread` is its loop's own. */
+struct lane {
+	struct worker *worker;
+	struct loop *loop;
+	pthread_t thread;
+	bool is_running;
+	struct proxy *proxy;
+	struct acceptor **acceptors;
+	size_t n_acceptors;
+	struct loop_hook at_stop;
+};
+
+struct worker {
+	const struct worker_start *start;
+	const struct settings *settings;
+	struct arena *arena; /* as long as the process */
+	struct loop *control;
+	struct lane *lanes;
+	int n_lanes;
+	struct proxy_shared shared;
+	struct balance_store *balancers;
+	struct configuration *configuration;
+	struct interfaces *interfaces; /* NULL until the first configuration serves */
+	struct timer tick;             /* of control, once a second */
+	int lanes_left;                /* still draining; control's own */
+	int status;                    /* to exit with */
+};
+
+/* ---- data loops ---------------------------------------------------------------------- */
+
+static void stop_lane(struct loop_hook *h)
+{
+	struct lane *lane = CONTAINER(h, struct lane, at_stop);
+
+	for (size_t i = 0; i < lane->n_acceptors; i++)
+		acceptor_drop(&lane->acceptors[i]);
+	if (lane->proxy)
+		proxy_stop(lane->proxy);
+}
+
+static void *run_lane(void *p)
+{
+	struct lane *lane = p;
+
+	loop_at_stop(lane->loop, &lane->at_stop, stop_lane);
+	loop_run(lane->loop);
+	proxy_drop(&lane->proxy);
+	block_trim();
+	err_forget();
+	return NULL;
+}
+
+static void open_lane(void *p)
+{
+	struct lane *lane = p;
+
+	lane->proxy = proxy_new(lane->loop, loop_index(lane->loop), &lane->worker->shared);
+}
+
+static bool is_for_lane(const struct worker_listener *l, int index)
+{
+	return l->role == LISTEN_PROXY && (l->n_fds == 1 || (size_t)index < l->n_fds);
+}
+
+static void accept_on_lane(void *p)
+{
+	struct lane *lane = p;
+	const struct worker_start *start = lane->worker->start;
+	int index = loop_index(lane->loop);
+
+	for (size_t i = 0; i < start->n_listeners; i++) {
+		const struct worker_listener *l = &start->listeners[i];
+
+		if (is_for_lane(l, index))
+			lane->acceptors[lane->n_acceptors++] = acceptor_new(
+				lane->proxy, l->listener, l->fds[l->n_fds == 1 ? 0 : index]);
+	}
+}
+
+static struct err *make_lanes(struct worker *w)
+{
+	w->n_lanes = w->start->n_loops;
+	w->lanes = NEWS(w->arena, struct lane, (size_t)w->n_lanes);
+	for (int i = 0; i < w->n_lanes; i++) {
+		w->lanes[i].worker = w;
+		w->lanes[i].acceptors = NEWS(w->arena, struct acceptor *, w->start->n_listeners);
+		PASS(loop_new("proxy", i, &w->lanes[i].loop));
+	}
+	return NULL;
+}
+
+static struct err *run_lanes(struct worker *w)
+{
+	for (int i = 0; i < w->n_lanes; i++) {
+		struct lane *lane = &w->lanes[i];
+		int no = pthread_create(&lane->thread, NULL, run_lane, lane);
+
+		if (no)
+			return FAIL(ERR_SYSTEM, "cannot start a thread: %s", strerrordesc_np(no));
+		lane->is_running = true;
+		loop_post(lane->loop, open_lane, lane);
+	}
+	return NULL;
+}
+
+static void end_lanes(struct worker *w)
+{
+	for (int i = 0; i < w->n_lanes; i++) {
+		if (!w->lanes[i].is_running)
+			continue;
+		loop_stop(w->lanes[i].loop);
+		pthread_join(w->lanes[i].thread, NULL);
+	}
+	for (int i = 0; i < w->n_lanes; i++)
+		loop_drop(&w->lanes[i].loop);
+}
+
+/* ---- draining ------------------------------------------------------------------------- */
+
+/* The last fiber of control: the interfaces finish what they are at, then the loop ends. */
+static void finish(void *p)
+{
+	struct worker *w = p;
+
+	if (w->interfaces)
+		interfaces_stop(w->interfaces, deadline_in(FINISH_MS));
+	loop_stop(w->control);
+}
+
+static void one_lane_less(void *p) /* on control */
+{
+	struct worker *w = p;
+
+	if (--w->lanes_left == 0)
+		fiber_start("finish", finish, w);
+}
+
+static void lane_is_drained(void *p) /* on the lane */
+{
+	struct lane *lane = p;
+
+	loop_post(lane->worker->control, one_lane_less, lane->worker);
+}
+
+static void drain_lane(void *p)
+{
+	struct lane *lane = p;
+
+	for (size_t i = 0; i < lane->n_acceptors; i++)
+		acceptor_drop(&lane->acceptors[i]);
+	lane->n_acceptors = 0;
+	proxy_drain(lane->proxy, lane_is_drained, lane);
+}
+
+static void drain(struct worker *w)
+{
+	if (w->lanes_left)
+		return;
+	log_notice("gracefully shutting down");
+	w->lanes_left = w->n_lanes;
+	for (int i = 0; i < w->n_lanes; i++)
+		loop_post(w->lanes[i].loop, drain_lane, &w->lanes[i]);
+}
+
+/* ---- signals ---------------------------------------------------------------------------- */
+
+static void reopen_logs(struct worker *w)
+{
+	struct err *e = log_reopen();
+
+	if (!e && w->shared.access_log)
+		e = access_log_reopen(w->shared.access_log);
+	if (!e && w->interfaces)
+		e = interfaces_reopen_logs(w->interfaces);
+	if (e)
+		log_err(LOG_ERROR_, e, "cannot reopen the logs");
+	err_forget();
+}
+
+static void on_signal(struct worker *w, int number)
+{
+	switch (number) {
+	case SIGQUIT:
+		drain(w);
+		break;
+	case SIGTERM:
+	case SIGINT:
+		fiber_start("finish", finish, w);
+		break;
+	case SIGUSR1:
+		reopen_logs(w);
+		break;
+	}
+}
+
+static void watch_signals(void *p)
+{
+	struct worker *w = p;
+	struct signalfd_siginfo info;
+	struct io io;
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		die("cannot watch for signals");
+	io_init(&io, fd);
+	for (;;) {
+		if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+			on_signal(w, (int)info.ssi_signo);
+			continue;
+		}
+		io_clear(&io, IO_READ);
+		if (io_wait(&io, IO_READ, DEADLINE_NEVER) != WAIT_OK)
+			break;
+	}
+	io_done(&io);
+	close(fd);
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
+{
+	struct client *c = p;
+	struct snapshot *s = current_peek(c->proxy->shared->current, c->proxy->index);
+
+	return s ? snapshot_certs(s, sni, ret) : 0;
+}
+
+static struct err *proxy_tls(struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct tls_cert *certs[2] = { NULL, NULL };
+	struct tls_server_options o = {
+		.protocols = s->http_tls.protocols,
+		.ciphers = s->http_tls.ciphers,
+		.prefer_server_ciphers = s->http_tls.prefer_server_ciphers,
+		.session_tickets = s->http_tls.session_tickets,
+		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
+		.dhparam_pem = s->http_tls.dhparam,
+		.alpn = { (str[]){ STR_INIT("http/1.1") }, 1 },
+		.pick = pick_certs,
+	};
+	struct err *e = NULL;
+
+	if (!s->proxy_ssl_enabled)
+		return NULL;
+	for (size_t i = 0; i < s->ssl_certs.n && i < 2 && !e; i++)
+		e = tls_cert_new(s->ssl_certs.v[i].cert, s->ssl_certs.v[i].key, &certs[i]);
+	memcpy(o.certs, certs, sizeof(certs));
+	if (!e)
+		e = tls_context_server(&o, &w->shared.tls);
+	tls_cert_drop(&certs[0]);
+	tls_cert_drop(&certs[1]);
+	return e;
+}
+
+static struct err *proxy_log(struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct access_format *format;
+	str text = str_of(access_format_combined);
+
+	if (!s->proxy_access.path.n)
+		return NULL;
+	for (size_t i = 0; i < s->log_formats.n; i++) {
+		if (str_eq(s->log_formats.v[i].name, s->proxy_access.format))
+			text = s->log_formats.v[i].value;
+	}
+	TRY(access_format_new(w->arena, text, &format), "proxy_access_log");
+	return access_log_open(str_z(w->arena, s->proxy_access.path), format, w->n_lanes,
+			       &w->shared.access_log);
+}
+
+static struct err *start_dns(struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct dns_options o = {
+		.resolvers = s->dns_resolver,
+		.hostsfile = s->dns_hostsfile,
+		.order = s->dns_order,
+		.valid_ttl_s = s->dns_valid_ttl >= 0 ? (int64_t)s->dns_valid_ttl : -1,
+		.stale_ttl_s = (int64_t)s->dns_stale_ttl,
+		.not_found_ttl_s = (int64_t)s->dns_not_found_ttl,
+		.error_ttl_s = (int64_t)s->dns_error_ttl,
+		.cache_size = s->dns_cache_size,
+		.no_sync = s->dns_no_sync,
+	};
+
+	return dns_start(&o);
+}
+
+static void share(struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct loop **loops = NEWS(w->arena, struct loop *, (size_t)w->n_lanes);
+
+	for (int i = 0; i < w->n_lanes; i++)
+		loops[i] = w->lanes[i].loop;
+	w->balancers = balance_store_new();
+	w->shared.settings = s;
+	w->shared.current = current_new(loops, w->n_lanes);
+	w->shared.counters = counters_new(w->n_lanes);
+	w->shared.limits = (struct http_limits){
+		.line = (size_t)s->proxy_http.large_header_buffer,
+		.header = (size_t)s->proxy_http.large_header_buffer,
+		.head = (size_t)(s->proxy_http.client_header_buffer +
+				 s->proxy_http.large_header_buffers *
+					 s->proxy_http.large_header_buffer),
+		.count = LIMIT_HTTP_HEADERS,
+	};
+	if (!error_type_of(s->error_default_type, &w->shared.error_type))
+		w->shared.error_type = ERROR_PLAIN;
+	w->shared.server = STR("gibbon/" GIBBON_VERSION);
+	w->configuration = configuration_new(s, w->shared.current, w->balancers);
+}
+
+static struct err *make_worker(struct worker *w)
+{
+	const struct settings *s = w->settings;
+
+	log_set_level(s->log_level_kind);
+	if (s->proxy_error.path.n)
+		PASS(log_open(str_z(w->arena, s->proxy_error.path)));
+	PASS(loop_new("control", 0, &w->control));
+	PASS(make_lanes(w));
+	PASS(offload_start(OFFLOAD_THREADS));
+	share(w);
+	PASS(start_dns(w));
+	TRY(proxy_tls(w), "ssl_cert");
+	PASS(proxy_log(w));
+	return run_lanes(w);
+}
+
+static void tick(struct timer *t)
+{
+	struct worker *w = CONTAINER(t, struct worker, tick);
+
+	interfaces_tick(w->interfaces);
+	timer_set(&w->tick, loop_now_ms() + 1000);
+}
+
+/* The first fiber of control: the configuration, then the doors open. */
+static void begin(void *p)
+{
+	struct worker *w = p;
+	struct err *e = configuration_start(w->configuration);
+
+	if (!e)
+		e = interfaces_new(w->arena, w->start, w->configuration, w->shared.counters,
+				   &w->interfaces);
+	if (e) {
+		log_err(LOG_ERROR_, e, "cannot start");
+		worker_tell_failed(w->start, e);
+		w->status = 1;
+		finish(w);
+		return;
+	}
+	for (int i = 0; i < w->n_lanes; i++)
+		loop_post(w->lanes[i].loop, accept_on_lane, &w->lanes[i]);
+	timer_init(&w->tick, tick);
+	timer_set(&w->tick, loop_now_ms() + 1000);
+	worker_tell_ready(w->start);
+	log_notice("serving with %d loops", w->n_lanes);
+}
+
+static void begin_post(void *p)
+{
+	fiber_start("signals", watch_signals, p);
+	fiber_start("begin", begin, p);
+}
+
+static void end_worker(struct worker *w)
+{
+	end_lanes(w);
+	interfaces_drop(&w->interfaces);
+	if (w->shared.access_log)
+		access_log_close(&w->shared.access_log);
+	loop_drop(&w->control);
+	offload_stop();
+	dns_stop();
+	configuration_drop(&w->configuration);
+	current_drop(&w->shared.current);
+	balance_store_drop(&w->balancers);
+	counters_drop(&w->shared.counters);
+	tls_context_drop(&w->shared.tls);
+	err_forget();
+	arena_drop(&w->arena);
+}
+
+int worker_main(const struct worker_start *start)
+{
+	struct worker w = { .start = start, .settings = start->settings, .arena = arena_new() };
+	struct err *e = make_worker(&w);
+
+	if (e) {
+		log_err(LOG_ERROR_, e, "cannot start");
+		worker_tell_failed(start, e);
+		w.status = 1;
+	} else {
+		loop_post(w.control, begin_post, &w);
+		loop_run(w.control);
+	}
+	end_worker(&w);
+	return w.status;
+}

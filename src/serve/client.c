@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/client.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/req.h"
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#define LINGER_READ (16 * 1024)
+
+/* What follows a request, or a read that found nothing. */
+enum turn { TURN_AGAIN, TURN_PARK, TURN_CLOSE, TURN_LINGER };
+
+static void run(void *arg);
+
+/* ---- life -------------------------------------------------------------------- */
+
+static void put_block(struct client *c)
+{
+	block_put(&c->block);
+	c->begin = c->end = 0;
+}
+
+void client_close(struct client *c)
+{
+	struct proxy *p = c->proxy;
+
+	timer_clear(&c->timer);
+	if (c->is_parked) {
+		io_unpark(&c->sock.io);
+		counters_add(p->shared->counters, p->index, COUNTER_WAITING, -1);
+	}
+	sock_close(&c->sock);
+	put_block(c);
+	list_remove(&c->link);
+	counters_add(p->shared->counters, p->index, COUNTER_ACTIVE, -1);
+	mem_free(c);
+	if (--p->client_count == 0 && p->on_drained) {
+		void (*done)(void *) = p->on_drained;
+
+		p->on_drained = NULL;
+		done(p->on_drained_arg);
+	}
+}
+
+static void on_timer(struct timer *t)
+{
+	client_close(CONTAINER(t, struct client, timer));
+}
+
+static void on_readable(struct io *io)
+{
+	struct client *c = CONTAINER(CONTAINER(io, struct sock, io), struct client, sock);
+
+	c->is_parked = false;
+	counters_add(c->proxy->shared->counters, c->proxy->index, COUNTER_WAITING, -1);
+	timer_clear(&c->timer);
+	list_remove(&c->link);
+	list_add(&c->proxy->clients, &c->link);
+	fiber_start_now("request", run, c);
+}
+
+/* Idle: until the next byte, or the timeout.  Nothing but the struct stays. */
+static void park(struct client *c)
+{
+	const struct http_tuning *t = &c->proxy->shared->settings->proxy_http;
+	int64_t wait_ms = c->requests ? t->keepalive_timeout : t->client_header_timeout;
+
+	put_block(c);
+	if (c->sock.tls)
+		tls_release_buffers(c->sock.tls);
+	c->is_parked = true;
+	counters_add(c->proxy->shared->counters, c->proxy->index, COUNTER_WAITING, 1);
+	list_remove(&c->link);
+	list_add_front(&c->proxy->clients, &c->link);
+	timer_set(&c->timer, deadline_in(wait_ms));
+	io_park(&c->sock.io, on_readable);
+}
+
+void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
+{
+	const struct settings *s = p->shared->settings;
+	struct client *c = MEM_NEW(struct client);
+
+	sock_init(&c->sock, fd);
+	c->proxy = p;
+	c->listener = l;
+	c->peer = *peer;
+	c->serial = __atomic_add_fetch(&p->shared->serial, 1, __ATOMIC_RELAXED);
+	c->keep_until = s->proxy_http.keepalive_time ? deadline_in(s->proxy_http.keepalive_time)
+						     : DEADLINE_NEVER;
+	for (size_t i = 0; i < s->trusted.n && !c->is_trusted; i++)
+		c->is_trusted = cidr_has(&s->trusted.v[i], peer);
+	timer_init(&c->timer, on_timer);
+	list_init(&c->link);
+	list_add(&p->clients, &c->link);
+	p->client_count++;
+	counters_add(p->shared->counters, p->index, COUNTER_ACCEPTED, 1);
+	counters_add(p->shared->counters, p->index, COUNTER_HANDLED, 1);
+	counters_add(p->shared->counters, p->index, COUNTER_ACTIVE, 1);
+	fiber_start_now("client", run, c);
+}
+
+/* ---- heads ------------------------------------------------------------------- */
+
+/* Room to read into: a larger block when the head has filled this one. */
+static bool make_room(struct client *c)
+{
+	struct block *larger;
+
+	if (!c->block) {
+		c->block = block_get(BLOCK_SMALL);
+		c->begin = c->end = 0;
+	}
+	if (c->end < c->block->size)
+		return true;
+	if (c->begin) {
+		memmove(c->block->data, c->block->data + c->begin, c->end - c->begin);
+		c->end -= c->begin;
+		c->begin = 0;
+		return true;
+	}
+	if (c->block->is_large)
+		return false;
+	larger = block_get(BLOCK_LARGE);
+	memcpy(larger->data, c->block->data, c->end);
+	block_put(&c->block);
+	c->block = larger;
+	return true;
+}
+
+/* Reads and parses a head.  Its length, 0 when the client has nothing to say
+ * (park), a net_end below 0, or minus an HTTP status (-400 and below). */
+static ssize_t read_head(struct req *r)
+{
+	struct client *c = r->client;
+	const struct proxy_shared *shared = r->proxy->shared;
+	size_t scanned = 0;
+	deadline until = deadline_in(shared->settings->proxy_http.client_header_timeout);
+
+	for (;;) {
+		ssize_t n;
+
+		if (c->end > c->begin) {
+			n = http_parse_request(r->arena, c->block->data + c->begin,
+					       c->end - c->begin, &scanned, &shared->limits,
+					       &r->in);
+			if (n != HTTP_MORE)
+				return n;
+		}
+		if (!make_room(c))
+			return -494;
+		if (c->end == c->begin) {
+			n = sock_try_read(&c->sock, c->block->data + c->end,
+					  c->block->size - c->end);
+			r->start_ms = loop_now_ms();
+			if (n == NET_AGAIN)
+				return 0;
+		} else {
+			n = sock_read(&c->sock, c->block->data + c->end, c->block->size - c->end,
+				      until);
+		}
+		if (n <= 0)
+			return n == NET_EOF ? NET_RESET : n;
+		c->end += (uint32_t)n;
+	}
+}
+
+/* ---- requests ---------------------------------------------------------------- */
+
+/* After the request: what the connection is good for. */
+static enum turn next_turn(struct req *r)
+{
+	struct client *c = r->client;
+	struct body *b = &r->body;
+
+	if (r->is_client_gone || fiber_is_cancelled())
+		return TURN_CLOSE;
+	if (!r->keep_alive)
+		return r->must_linger ? TURN_LINGER : TURN_CLOSE;
+	/* The rest of what was read is the next request of a pipeline. */
+	if (b->own && b->at < b->end) {
+		c->begin = (uint32_t)(b->at - b->own->data);
+		c->end = (uint32_t)(b->end - b->own->data);
+		block_put(&c->block);
+		c->block = TAKE(b->own);
+		return TURN_AGAIN;
+	}
+	if (b->own) {
+		put_block(c);
+		return TURN_PARK;
+	}
+	c->begin = (uint32_t)(b->at - c->block->data);
+	if (c->begin < c->end || sock_has_pending(&c->sock))
+		return TURN_AGAIN;
+	return TURN_PARK;
+}
+
+static enum turn serve_one(struct client *c)
+{
+	struct proxy *p = c->proxy;
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct req *r = NEW(a, struct req);
+	enum turn turn;
+	ssize_t n;
+
+	r->client = c;
+	r->proxy = p;
+	r->arena = a;
+	r->start_ms = loop_now_ms();
+	r->connect_ms = r->header_ms = -1;
+	n = read_head(r);
+	if (n == 0)
+		return TURN_PARK;
+	if (n < 0 && n > -100) {
+		char ip[ADDRESS_TEXT];
+
+		address_ip(&c->peer, ip);
+		if (n == NET_TIMEOUT)
+			log_info("client %s timed out while sending a head", ip);
+		return TURN_CLOSE;
+	}
+	c->requests++;
+	counters_add(p->shared->counters, p->index, COUNTER_REQUESTS, 1);
+	counters_add(p->shared->counters, p->index, COUNTER_WRITING, 1);
+	if (n < 0) {
+		serve_bad_head(r, (int)-n);
+	} else {
+		char *front = c->block->data + c->begin;
+
+		body_init(&r->body, &c->sock, c->block, front + n, c->block->data + c->end,
+			  r->in.body, r->in.length);
+		serve(r);
+	}
+	counters_add(p->shared->counters, p->index, COUNTER_WRITING, -1);
+	turn = next_turn(r);
+	body_done(&r->body);
+	err_forget();
+	return turn;
+}
+
+/* The client may still be sending: a close now would reset the connection and
+ * could take our answer with it (RFC 9112 §9.6). */
+static void linger(struct client *c)
+{
+	const struct http_tuning *t = &c->proxy->shared->settings->proxy_http;
+	deadline end = deadline_in(t->lingering_time);
+	struct block *b;
+
+	if (t->lingering_close == LINGERING_OFF || sock_shutdown_write(&c->sock) != NET_EOF)
+		return;
+	b = block_get(BLOCK_SMALL);
+	while (loop_now_ms() < end) {
+		deadline until = deadline_in(t->lingering_timeout);
+
+		if (sock_read(&c->sock, b->data, b->size, until < end ? until : end) <= 0)
+			break;
+	}
+	block_put(&b);
+}
+
+static bool handshake(struct client *c)
+{
+	int64_t wait_ms = c->proxy->shared->settings->proxy_http.client_header_timeout;
+	struct err *e = tls_accept(&c->sock, c->proxy->shared->tls, c, deadline_in(wait_ms));
+	char ip[ADDRESS_TEXT];
+
+	if (!e) {
+		c->is_tls = true;
+		return true;
+	}
+	address_ip(&c->peer, ip);
+	log_err(LOG_INFO_, e, "TLS handshake with client %s failed", ip);
+	err_forget();
+	return false;
+}
+
+static void run(void *arg)
+{
+	struct client *c = arg;
+	enum turn turn = TURN_AGAIN;
+
+	if (c->listener->ssl && !c->is_tls && !handshake(c))
+		turn = TURN_CLOSE;
+	while (turn == TURN_AGAIN)
+		turn = serve_one(c);
+	if (turn == TURN_LINGER)
+		linger(c);
+	if (turn == TURN_PARK && !c->proxy->is_draining) {
+		park(c);
+		return;
+	}
+	client_close(c);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client - a connection from a client, from accept to close.
+ *
+ *	accept ─► [handshake] ─► reading a head ─► serving ─┬─► reading the next head
+ *	               ▲                                    ├─► lingering ─► closed
+ *	     readable  │                                    └─► closed
+ *	               └───────────── parked ◄── nothing to read yet
+ *
+ * A parked connection has no fiber, no stack and no buffer: this struct is all
+ * that it costs. */
+#pragma once
+
+#include "serve/proxy.h"
+
+struct client {
+	struct sock sock;
+	struct proxy *proxy;
+	const struct listener *listener;
+	struct list link;    /* in proxy->clients */
+	struct timer timer;  /* while parked: keep-alive or first-byte timeout */
+	struct address peer; /* of TCP, or of the PROXY protocol */
+	struct address local;
+	struct block *block; /* what was read: [begin, end) is not used yet */
+	uint32_t begin, end;
+	uint64_t serial;
+	unsigned requests;
+	deadline keep_until; /* life of the connection at most */
+	bool is_trusted;     /* peer is one of trusted_ips */
+	bool is_tls;         /* handshake is done */
+	bool is_parked;
+};
+
+/* Takes over an accepted, non-blocking descriptor. */
+void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer);
+void client_close(struct client *c);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* req - one request on its way: what the stages of serve.c hand on.
+ *
+ * It lives in its arena, on the connection's fiber, from the parsed head to
+ * the logged line. */
+#pragma once
+
+#include "serve/body.h"
+#include "serve/client.h"
+
+enum verdict { NEXT, DONE };
+
+struct req {
+	struct client *client;
+	struct proxy *proxy;
+	struct arena *arena;
+	struct snapshot *snap; /* NULL before the first configuration */
+
+	/* What came. */
+	struct http_request in;
+	struct body body; /* of the request, as it comes from the client */
+	str path;         /* normalised */
+	str host;         /* lower case, without port: nginx's $host */
+	str client_ip;    /* after real-IP processing */
+	str peer_ip;
+	struct address client_address;
+	int64_t start_ms; /* first byte, by the loop's clock */
+
+	/* Where it goes. */
+	const struct route_plan *route;
+	const struct service_plan *service;
+	struct route_match match;
+	str upstream_path;    /* path and query, as sent */
+	str forwarded_prefix; /* what strip_path took away */
+	struct pick pick;
+	int64_t balanced_ms;                /* end of the last choice of a target; 0: none */
+	str upstream_addr, upstream_status; /* "a, b" over the tries, for the log */
+	int64_t connect_ms, header_ms;      /* of the last try; -1: none */
+
+	/* What is answered. */
+	int status;
+	str reason;
+	struct http_headers
+		reply; /* fields of the reply; framing and connection are left out when written */
+	int upstream_code; /* status of the upstream's answer; 0: none */
+	uint64_t bytes_sent, body_bytes_sent;
+	int64_t answered_ms; /* the reply's head was ready */
+	bool is_proxied;     /* carries the latencies of a proxied reply, not of an own one */
+	bool keep_alive;     /* may the connection go on? */
+	bool must_linger;    /* the client may still be sending */
+	bool is_client_gone;
+};
+
+/* serve.c: the whole road. */
+void serve(struct req *r) SUSPENDS;
+void serve_bad_head(struct req *r, int status) SUSPENDS; /* the head could not be read */
+
+/* forward.c: sends the request to a target and relays what comes back. */
+void forward(struct req *r) SUSPENDS;
+
+/* heads.c: heads as bytes in a block of their own; NULL when too large. */
+enum { LENGTH_NONE = -1, LENGTH_CHUNKED = -2 }; /* instead of a Content-Length */
+struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *ret_n);
+struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
+			      uint32_t *ret_n);
+str host_for_upstream(const struct req *r); /* the Host of the current pick */
+
+/* reply.c: answers of the gateway itself. */
+void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* in JSON */
+void reply_page(struct req *r, int status) SUSPENDS; /* error page, its type by Accept */
+void reply_redirect(struct req *r, int status, str location) SUSPENDS;
+void reply_upgrade(struct req *r, const char *protocols, const char *message) SUSPENDS; /* 426 */
+
+/* tunnel.c: after 101, bytes both ways until one side is gone or both were
+ * silent for timeout_ms. `early`: what the upstream sent behind its head. */
+void tunnel(struct req *r, struct sock *upstream, str early, int64_t timeout_ms) SUSPENDS;
+
+/* real_ip.c: whom the request comes from. */
+void real_ip(struct req *r);

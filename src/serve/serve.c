@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve - one request, from parsed head to logged line.  Read this first.
+ *
+ * Runs on the connection's own fiber, so a stage may wait for a socket as if it
+ * owned the thread.  Each stage lets the request go on (NEXT) or has answered
+ * it (DONE). */
+#include "serve/req.h"
+
+#include "base/uri.h"
+
+/* $host of nginx: the Host header (or the target's authority) in lower case, without its port. */
+static str bare_host(struct arena *a, str host)
+{
+	ptrdiff_t bracket = str_find_last(host, ']');
+	ptrdiff_t colon = str_find_last(host, ':');
+
+	if (colon > bracket)
+		host = str_part(host, 0, (size_t)colon);
+	for (size_t i = 0; i < host.n; i++) {
+		if (ascii_lower(host.s[i]) != host.s[i])
+			return str_lower(a, host);
+	}
+	return host;
+}
+
+/* The connection goes on when both sides and the settings agree. */
+static bool may_keep_alive(const struct req *r)
+{
+	const struct http_tuning *t = &r->proxy->shared->settings->proxy_http;
+	const struct client *c = r->client;
+
+	return r->in.keep_alive && !r->proxy->is_draining && t->keepalive_timeout > 0 &&
+	       (t->keepalive_requests == 0 || c->requests < t->keepalive_requests) &&
+	       loop_now_ms() < c->keep_until;
+}
+
+static enum verdict accept_request(struct req *r)
+{
+	int64_t max = r->proxy->shared->settings->proxy_http.client_max_body;
+
+	r->keep_alive = may_keep_alive(r);
+	r->host = bare_host(r->arena, r->in.host);
+	real_ip(r);
+	if (r->in.method == HTTP_CONNECT || r->in.method == HTTP_TRACE) { /* as nginx */
+		reply_page(r, 405);
+		return DONE;
+	}
+	if (!uri_normalise(r->arena, r->in.path, &r->path)) {
+		r->keep_alive = false;
+		r->must_linger = true;
+		reply_page(r, 400);
+		return DONE;
+	}
+	r->body.max = (uint64_t)max;
+	if (max && r->in.body == HTTP_BODY_LENGTH && r->in.length > max) {
+		reply_page(r, 413);
+		return DONE;
+	}
+	return NEXT;
+}
+
+static str scheme_seen(const struct req *r)
+{
+	const struct http_header *proto =
+		r->client->is_trusted ? http_get(&r->in.headers, HTTP_X_FORWARDED_PROTO) : NULL;
+
+	if (proto && proto->value.n)
+		return proto->value;
+	return r->client->is_tls ? STR("https") : STR("http");
+}
+
+/* A route for https alone that was reached by http: PROXY.md §4. */
+static enum verdict insist_on_tls(struct req *r)
+{
+	int64_t code = r->route->route->https_redirect_status_code;
+	const struct http_header *host =
+		r->client->is_trusted ? http_get(&r->in.headers, HTTP_X_FORWARDED_HOST) : NULL;
+	str name = host && host->value.n ? bare_host(r->arena, host->value) : r->host;
+
+	if (!r->route->is_https_only || str_is_ci(scheme_seen(r), "https"))
+		return NEXT;
+	if (code == 426)
+		reply_upgrade(r, "TLS/1.2, HTTP/1.1", "Please use HTTPS protocol");
+	else
+		reply_redirect(r, (int)code,
+			       str_fmt(r->arena, "https://" STRF STRF "%s" STRF, STRV(name),
+				       STRV(r->in.path), r->in.has_query ? "?" : "",
+				       STRV(r->in.query)));
+	return DONE;
+}
+
+static enum verdict find_route(struct req *r)
+{
+	struct route_query q = {
+		.method = r->in.method_name,
+		.host = r->in.host,
+		.path = r->path,
+		.is_tls = r->client->is_tls,
+		.headers = &r->in.headers,
+	};
+
+	if (r->client->sock.tls)
+		q.sni = tls_sni(r->client->sock.tls);
+	if (!r->snap || !router_find(r->snap->router, &q, r->arena, &r->match)) {
+		reply_message(r, 404, "no Route matched with those values");
+		return DONE;
+	}
+	r->route = snapshot_route(r->snap, r->match.route);
+	r->service = r->route->service;
+	if (insist_on_tls(r) == DONE)
+		return DONE;
+	if (r->route->is_grpc) { /* HTTP/2 is what gRPC stands on */
+		reply_upgrade(r, "HTTP/2", "Please use HTTP2 protocol");
+		return DONE;
+	}
+	if (!r->service) {
+		reply_message(r, 503, "no Service found with those values");
+		return DONE;
+	}
+	return NEXT;
+}
+
+static void build_path(struct req *r)
+{
+	str path = route_upstream_path(r->arena, &r->match, r->service->service->path, r->path);
+
+	if (r->in.has_query)
+		path = str_fmt(r->arena, STRF "?" STRF, STRV(path), STRV(r->in.query));
+	r->upstream_path = path;
+	r->forwarded_prefix = route_stripped_prefix(&r->match, r->path);
+}
+
+/* ---- the log line ------------------------------------------------------------------ */
+
+static void log_request(struct req *r)
+{
+	struct access_log *log = r->proxy->shared->access_log;
+	struct client *c = r->client;
+	int64_t took = loop_now_ms() - r->start_ms;
+	struct access_record record = {
+		.client = &r->client_address,
+		.peer = &c->peer,
+		.local = &c->local,
+		.request = r->in.method_name.n ? &r->in : NULL,
+		.status = r->status,
+		.bytes_sent = r->bytes_sent,
+		.body_bytes_sent = r->body_bytes_sent,
+		.started_ms = clock_wall_ms() - took,
+		.request_time_ms = took,
+		.upstream_addr = r->upstream_addr,
+		.upstream_status = r->upstream_status,
+		.upstream_connect_ms = r->connect_ms,
+		.upstream_header_ms = r->header_ms,
+		.upstream_response_ms = r->balanced_ms ? loop_now_ms() - r->balanced_ms : -1,
+		.connection = c->serial,
+		.connection_requests = c->requests,
+		.is_tls = c->is_tls,
+		.host = r->host,
+		.reply_headers = &r->reply,
+	};
+
+	if (!log)
+		return;
+	if (record.request) {
+		const char *start = r->in.method_name.s;
+		const char *end = r->in.target.s + r->in.target.n + sizeof(" HTTP/1.x") - 1;
+
+		record.request_line = str_at(start, (size_t)(end - start));
+		record.request_length = (uint64_t)(r->body.head ? r->body.received : 0);
+	}
+	if (c->sock.tls) {
+		record.tls_version = tls_version(c->sock.tls);
+		record.tls_cipher = tls_cipher(c->sock.tls);
+		record.sni = tls_sni(c->sock.tls);
+	}
+	access_log_write(log, &record);
+}
+
+/* ---- the road ------------------------------------------------------------------------ */
+
+void serve(struct req *r)
+{
+	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
+	if (accept_request(r) == NEXT && find_route(r) == NEXT) {
+		build_path(r);
+		forward(r);
+	}
+	log_request(r);
+	if (r->snap)
+		current_release(r->snap, r->proxy->index);
+}
+
+void serve_bad_head(struct req *r, int status)
+{
+	r->client_address = r->client->peer;
+	r->must_linger = true;
+	reply_page(r, status);
+	log_request(r);
+}
