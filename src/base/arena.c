@@ -6,6 +6,7 @@
 #include "base/arena.h"
 
 #include "base/log.h"
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -56,6 +57,37 @@ struct arena {
 
 static __thread struct block *pool;
 static __thread int pooled;
+static __thread bool is_watched; /* the pool is freed when the thread ends */
+
+static pthread_key_t at_thread_end;
+
+static void free_pool(void *unused)
+{
+	(void)unused;
+	while (pool) {
+		struct block *b = pool;
+
+		pool = b->next;
+		free(b);
+	}
+	pooled = 0;
+	is_watched = false;
+}
+
+static void make_key(void)
+{
+	if (pthread_key_create(&at_thread_end, free_pool) != 0)
+		die("cannot watch for the end of threads");
+}
+
+static void watch_thread(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_key);
+	pthread_setspecific(at_thread_end, &pool);
+	is_watched = true;
+}
 
 static struct block *block_new(size_t size)
 {
@@ -78,6 +110,8 @@ static void block_free(struct block *b)
 {
 	UNPOISON(b->data, b->size);
 	if (b->size == FIRST_BLOCK && pooled < POOLED) {
+		if (unlikely(!is_watched))
+			watch_thread();
 		b->next = pool;
 		pool = b;
 		pooled++;
