@@ -3,13 +3,14 @@
  *
  * One cache per process, shared by all loops under a lock that is never held
  * across a wait; a name in flight is asked once and everybody waits for that
- * answer.  The only file that knows c-ares is dns.c. */
+ * answer.  Questions go out from a thread of their own. */
 #pragma once
 
 #include "net/net.h"
 
 struct dns_options {
-	strs resolvers; /* ip[:port]; empty: resolv.conf */
+	strs resolvers;  /* ip[:port]; empty: resolv.conf's */
+	str resolv_conf; /* its path; empty: /etc/resolv.conf */
 	str hostsfile;
 	strs order;          /* LAST, SRV, A, AAAA, CNAME */
 	int64_t valid_ttl_s; /* < 0: the server's */
