@@ -4,7 +4,8 @@
 #include "balance/xxh32.h"
 #include "base/epoch.h"
 
-#define EACH_TIME_TRIES 4 /* names without an address that one pick passes over */
+#define TARGET_PORT     8000 /* of a target that names none */
+#define EACH_TIME_TRIES 4    /* names without an address that one pick passes over */
 
 /* ---- balancers ------------------------------------------------------------------ */
 
@@ -84,9 +85,9 @@ void target_split(str target, str *ret_host, uint16_t *ret_port)
 	int64_t port;
 
 	*ret_host = target;
-	*ret_port = 8000;
+	*ret_port = TARGET_PORT;
 	if (colon > 0 && str_to_int(str_from(target, (size_t)colon + 1), &port) && port >= 0 &&
-	    port <= UINT16_MAX) {
+	    port <= UINT16_MAX && str_find(target, ']', (size_t)colon) < 0) {
 		*ret_host = str_part(target, 0, (size_t)colon);
 		*ret_port = (uint16_t)port;
 	}
@@ -199,6 +200,7 @@ static void let_go(struct pick *pick)
 
 static void note_tried(struct pick *pick)
 {
+	pick->is_failed_ = false;
 	if (!pick->peer_)
 		return;
 	if (pick->n_tried_ == COUNT(pick->tried_)) {
@@ -340,6 +342,8 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 		pick->port = b->port;
 		return PICK_OK;
 	}
+	if (pick->peer_ && !pick->is_failed_)
+		return PICK_OK;
 	note_tried(pick);
 	if (pick->tries == 1) {
 		f = look(b);
@@ -364,6 +368,7 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 void balance_report(struct balancer *b, struct pick *pick, enum try_outcome how, int status)
 {
 	(void)status;
+	pick->is_failed_ = how != TRY_ANSWERED;
 	if (!pick->peer_ || b->algorithm != LATENCY)
 		return;
 	if (how == TRY_ANSWERED || how == TRY_TIMED_OUT) /* a refusal is no sign of speed */

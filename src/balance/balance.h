@@ -83,12 +83,14 @@ struct pick {
 	int64_t started_us_;
 	uint32_t hash_;
 	unsigned n_tried_;
+	bool is_failed_;
 	struct peer *tried_[8];
 };
 
 /* The first try may wait for DNS; later ones go by what is known (but for names
- * whose records may not be kept).  Addresses that this request tried before are
- * passed over while there are others. */
+ * whose records may not be kept).  Addresses that this request tried and that were
+ * reported to have failed are passed over while there are others; a pick that was
+ * not reported on (a kept connection had ended unseen) is given once more. */
 enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct balance_input *in,
 			      deadline until, struct pick *pick) SUSPENDS;
 

@@ -2,7 +2,7 @@
 /* What consistent-hashing hashes: hash_on, else hash_fallback, else nothing,
  * which is hashed too and leads to one target. */
 #include "balance/priv.h"
-#include "base/vec.h"
+#include "base/uri.h"
 #include "http/http.h"
 
 #define ARGS_MAX 100 /* of a query, that are looked at */
@@ -46,25 +46,6 @@ static bool from_cookie(const struct http_request *r, str name, str *ret)
 	return false;
 }
 
-/* %XX and + undone; what is no triplet stays. */
-static str decoded(struct arena *a, str s)
-{
-	char *out = arena_bytes(a, s.n);
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.s[i] == '+' ? ' ' : s.s[i];
-
-		if (c == '%' && i + 2 < s.n && ascii_hex(s.s[i + 1]) >= 0 &&
-		    ascii_hex(s.s[i + 2]) >= 0) {
-			c = (char)(ascii_hex(s.s[i + 1]) << 4 | ascii_hex(s.s[i + 2]));
-			i += 2;
-		}
-		out[n++] = c;
-	}
-	return str_at(out, n);
-}
-
 static int by_bytes(const void *x, const void *y)
 {
 	return str_cmp(*(const str *)x, *(const str *)y);
@@ -73,25 +54,17 @@ static int by_bytes(const void *x, const void *y)
 /* All values of the argument, sorted, with commas; "true" for one without "=". */
 static bool from_query(struct arena *a, const struct http_request *r, str name, str *ret)
 {
-	struct {
-		str *v;
-		size_t n, cap;
-	} found = { 0 };
-	str rest = r ? r->query : STR_NONE, arg;
+	struct uri_args args = uri_args(a, r ? r->query : STR_NONE, ARGS_MAX);
+	str *found = NEWS(a, str, args.n);
+	size_t n = 0;
 
-	for (int i = 0; i < ARGS_MAX && str_next(&rest, '&', &arg); i++) {
-		ptrdiff_t equals = str_find(arg, '=', 0);
-		str key = equals < 0 ? arg : str_part(arg, 0, (size_t)equals);
-
-		if (arg.n == 0 || !str_eq(decoded(a, key), name))
-			continue;
-		*vec_add(a, &found) =
-			equals < 0 ? STR("true") : decoded(a, str_from(arg, (size_t)equals + 1));
-	}
-	if (found.n == 0)
+	for (size_t i = 0; i < args.n; i++)
+		if (str_eq(args.v[i].key, name))
+			found[n++] = args.v[i].value.s ? args.v[i].value : STR("true");
+	if (n == 0)
 		return false;
-	qsort(found.v, found.n, sizeof(*found.v), by_bytes);
-	*ret = str_join(a, (strs){ found.v, found.n }, STR(","));
+	qsort(found, n, sizeof(*found), by_bytes);
+	*ret = str_join(a, (strs){ found, n }, STR(","));
 	return true;
 }
 

@@ -357,6 +357,28 @@ static void retries_go_elsewhere(void **state)
 	}
 }
 
+static void a_pick_without_a_report_is_given_again(void **state)
+{
+	struct world w CLEANUP(world_done);
+	struct pick pick = { 0 };
+	struct balancer *b;
+	int first;
+
+	(void)state;
+	world_init(&w, "round-robin");
+	add_target(&w, "10.0.0.1:1", 1);
+	add_target(&w, "10.0.0.1:2", 1);
+	b = build(&w);
+	balance_pick(b, w.a, NULL, DEADLINE_NEVER, &pick);
+	first = pick.port;
+	balance_pick(b, w.a, NULL, DEADLINE_NEVER, &pick);
+	assert_int_equal(pick.port, first);
+	balance_report(b, &pick, TRY_TIMED_OUT, 0);
+	balance_pick(b, w.a, NULL, DEADLINE_NEVER, &pick);
+	assert_int_equal(pick.port, 3 - first);
+	balance_done(b, &pick);
+}
+
 static str client_input(struct arena *a, int i)
 {
 	return str_fmt(a, "10.1.%d.%d", i / 256, i % 256);
@@ -832,6 +854,7 @@ int main(void)
 		cmocka_unit_test(round_robin_spreads_a_heavy_target),
 		cmocka_unit_test(a_new_snapshot_goes_on_in_the_same_round),
 		cmocka_unit_test(retries_go_elsewhere),
+		cmocka_unit_test(a_pick_without_a_report_is_given_again),
 		cmocka_unit_test(two_nodes_build_the_same_ring),
 		cmocka_unit_test(the_ring_is_kongs),
 		cmocka_unit_test(a_ring_grows_when_its_targets_do_not_fit),

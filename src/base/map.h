@@ -27,7 +27,7 @@ void **map_put(struct arena *a, struct map *m, str key);
 void *map_find(const struct map *m, str key);
 
 #define map_for_each(m, slot)                                                                      \
-	for (struct map_slot *slot = (m)->slots; slot < (m)->slots + (m)->cap; slot++)             \
+	for (struct map_slot *slot = (m)->slots; (size_t)(slot - (m)->slots) < (m)->cap; slot++)   \
 		if (slot->key.s)
 
 /* The hash it uses, for tables of other shapes. */

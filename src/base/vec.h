@@ -15,6 +15,6 @@
 	((__typeof__((vec)->v))vec_add_((a), (void **)&(vec)->v, &(vec)->n, &(vec)->cap,           \
 					sizeof(*(vec)->v)))
 
-#define vec_for_each(vec, T, p) for (T *p = (vec)->v; p < (vec)->v + (vec)->n; p++)
+#define vec_for_each(vec, T, p) for (T *p = (vec)->v; (size_t)(p - (vec)->v) < (vec)->n; p++)
 
 void *vec_add_(struct arena *a, void **v, size_t *n, size_t *cap, size_t size);

@@ -15,7 +15,8 @@
  *	              regex_priority, the longest path; at the end the older route
  *
  * Neither looks at `protocols` beyond "HTTP or stream": that a route wants HTTPS is for
- * the caller to see.  Memory is taken only for captures, from the caller's arena. */
+ * the caller to see.  A match takes memory from the caller's arena for captures, and for
+ * keys where very many routes share one place. */
 #pragma once
 
 #include "http/http.h"

@@ -195,25 +195,29 @@ bool header_rule_fits(const struct header_rule *h, const struct http_headers *he
 
 /* ---- paths ---------------------------------------------------------------------- */
 
-/* The end of the class that opens at i, by PCRE2's rules. */
+/* The end of the class that opens at i; the end of the text when it holds what would take
+ * PCRE2 itself to understand. */
 static size_t skip_class(str p, size_t i)
 {
 	i++;
 	i += i < p.n && p.s[i] == '^';
 	i += i < p.n && p.s[i] == ']'; /* as the first it is a member */
 	while (i < p.n && p.s[i] != ']') {
-		if (p.s[i] == '\\') {
-			i += 2;
-		} else if (p.s[i] == '[' && i + 1 < p.n && memchr(":.=", p.s[i + 1], 3)) {
-			ptrdiff_t close = str_find_str(str_from(p, i + 2),
-						       str_at((char[]){ p.s[i + 1], ']' }, 2));
-
-			i = close < 0 ? i + 1 : i + 2 + (size_t)close + 2;
-		} else {
-			i++;
-		}
+		if (p.s[i] == '[' ||
+		    (p.s[i] == '\\' && i + 1 < p.n && memchr("QEc", p.s[i + 1], 3)))
+			return p.n;
+		i += p.s[i] == '\\' ? 2 : 1;
 	}
 	return i + 1;
+}
+
+/* Whether the parenthesis at i opens a plain group; comments, flags and verbs change what
+ * comes behind them. */
+static bool is_plain_group(str p, size_t i)
+{
+	if (i + 1 < p.n && p.s[i + 1] == '*')
+		return false;
+	return i + 2 >= p.n || p.s[i + 1] != '?' || memchr(":<P=!>", p.s[i + 2], 6);
 }
 
 /* Whether the expression has no alternatives but inside of groups.  When in doubt, no. */
@@ -226,16 +230,17 @@ static bool is_one_branch(str p)
 	while (i < p.n) {
 		switch (p.s[i]) {
 		case '\\':
-			if (i + 1 < p.n && p.s[i + 1] == 'Q')
+			if (i + 1 < p.n && memchr("QEc", p.s[i + 1], 3))
 				return false;
 			i += 2;
 			continue;
 		case '[':
 			i = skip_class(p, i);
+			if (i >= p.n)
+				return false;
 			continue;
 		case '(':
-			/* comments and the x flag change what a parenthesis means */
-			if (i + 2 < p.n && p.s[i + 1] == '?' && !memchr(":<P=!>", p.s[i + 2], 6))
+			if (!is_plain_group(p, i))
 				return false;
 			depth++;
 			break;
