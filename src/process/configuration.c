@@ -17,6 +17,7 @@
 
 struct configuration {
 	const struct settings *settings;
+	int declarative_fd; /* of the start; -1 when it has been read */
 	struct current *current;
 	struct balance_store *balancers;
 	struct store *store;
@@ -26,10 +27,10 @@ struct configuration {
 
 /* ---- texts ---------------------------------------------------------------------- */
 
-static struct err *read_file(struct arena *a, const char *path, str *ret)
+/* Reads and closes fd, which may be -1 with an errno that says why. */
+static struct err *read_fd(struct arena *a, int fd, const char *path, str *ret)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t n = 0;
 	char *p;
 
@@ -42,7 +43,7 @@ static struct err *read_file(struct arena *a, const char *path, str *ret)
 	}
 	p = arena_bytes(a, (size_t)st.st_size);
 	while (n < (size_t)st.st_size) {
-		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
+		ssize_t got = pread(fd, p + n, (size_t)st.st_size - n, (off_t)n);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -55,15 +56,29 @@ static struct err *read_file(struct arena *a, const char *path, str *ret)
 	return NULL;
 }
 
+static struct err *read_file(struct arena *a, const char *path, str *ret)
+{
+	return read_fd(a, open(path, O_RDONLY | O_CLOEXEC), path, ret);
+}
+
+/* In the one folder below the prefix that is the worker's own. */
 static const char *kept_path(struct arena *a, const struct settings *s)
 {
-	return str_z(a, settings_path(a, s, KEPT));
+	str folder = s->lmdb_environment_path;
+
+	if (folder.n == 0)
+		return settings_path(a, s, KEPT).s;
+	if (folder.s[0] != '/')
+		folder = settings_path(a, s, str_z(a, folder));
+	return str_fmt(a, STRF "/" KEPT, STRV(folder)).s;
 }
 
 /* The text to start with and where it is from; STR_NONE: an empty configuration. */
-static struct err *first_text(struct arena *a, const struct settings *s, str *ret_text,
-			      str *ret_name)
+static struct err *first_text(struct arena *a, const struct settings *s, int declarative_fd,
+			      str *ret_text, str *ret_name)
 {
+	const char *path = str_z(a, s->declarative_config);
+
 	*ret_text = *ret_name = STR_NONE;
 	if (s->declarative_config_string.n) {
 		*ret_text = s->declarative_config_string;
@@ -71,7 +86,9 @@ static struct err *first_text(struct arena *a, const struct settings *s, str *re
 	}
 	if (s->declarative_config.n) {
 		*ret_name = s->declarative_config;
-		TRY(read_file(a, str_z(a, s->declarative_config), ret_text), "declarative_config");
+		TRY(declarative_fd >= 0 ? read_fd(a, declarative_fd, path, ret_text)
+					: read_file(a, path, ret_text),
+		    "declarative_config");
 		return NULL;
 	}
 	if (access(kept_path(a, s), F_OK) != 0)
@@ -116,7 +133,8 @@ struct err *configuration_error(struct arena *a, const struct db_error *e)
 	return FAIL(ERR_INVALID, STRF, STRV(e->message));
 }
 
-static struct err *parse(struct arena *a, const struct settings *s, struct declarative_config **ret)
+static struct err *parse(struct arena *a, const struct settings *s, int declarative_fd,
+			 struct declarative_config **ret)
 {
 	static const str empty = STR_INIT("_format_version: \"3.0\"\n");
 	struct declarative_options o = {
@@ -126,7 +144,7 @@ static struct err *parse(struct arena *a, const struct settings *s, struct decla
 	struct db_error error = { 0 };
 	str text;
 
-	PASS(first_text(a, s, &text, &o.name));
+	PASS(first_text(a, s, declarative_fd, &text, &o.name));
 	if (str_starts(text, STR(HASH_LINE)))
 		o.hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
 	if (!declarative_parse(a, text.s ? text : empty, &o, ret, &error))
@@ -143,7 +161,7 @@ struct err *configuration_check(const struct settings *s)
 	struct balance_store *balancers CLEANUP(balance_store_drop) = balance_store_new();
 	struct snapshot_input in = { .settings = s, .balancers = balancers };
 
-	PASS(parse(a, s, &d));
+	PASS(parse(a, s, -1, &d));
 	in.source = d;
 	in.config = declarative_config(d);
 	return snapshot_new(&in, &snap);
@@ -151,12 +169,13 @@ struct err *configuration_check(const struct settings *s)
 
 /* ---- the way of a change ------------------------------------------------------------- */
 
-struct configuration *configuration_new(const struct settings *s, struct current *current,
+struct configuration *configuration_new(const struct worker_start *start, struct current *current,
 					struct balance_store *balancers)
 {
 	struct configuration *c = MEM_NEW(struct configuration);
 
-	c->settings = s;
+	c->settings = start->settings;
+	c->declarative_fd = start->declarative_fd;
 	c->current = current;
 	c->balancers = balancers;
 	c->store = store_memory_new();
@@ -195,11 +214,20 @@ static void keep_error(struct job *j, struct err *e)
 	err_forget();
 }
 
+/* The open file, once: reading closes it. */
+static int take_fd(struct configuration *c)
+{
+	int fd = c->declarative_fd;
+
+	c->declarative_fd = -1;
+	return fd;
+}
+
 static void parse_job(void *p)
 {
 	struct job *j = p;
 
-	keep_error(j, parse(j->a, j->c->settings, &j->d));
+	keep_error(j, parse(j->a, j->c->settings, take_fd(j->c), &j->d));
 }
 
 static void build_job(void *p)

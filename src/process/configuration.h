@@ -8,11 +8,12 @@
 #pragma once
 
 #include "control/current.h"
+#include "process/process.h"
 #include "store/declarative.h"
 
 struct configuration;
 
-struct configuration *configuration_new(const struct settings *s, struct current *current,
+struct configuration *configuration_new(const struct worker_start *start, struct current *current,
 					struct balance_store *balancers);
 void configuration_drop(struct configuration **c); /* after the loops ended */
 

@@ -9,18 +9,23 @@
  * Signals of the supervisor, as of Kong's nginx: SIGTERM, SIGINT stop at once;
  * SIGQUIT stops when the worker has drained; SIGHUP reloads; SIGUSR1 reopens
  * the logs.  What a worker gets: SIGTERM stop now, SIGQUIT drain and exit,
- * SIGUSR1 reopen logs.  All of them (and SIGHUP, SIGINT) are blocked when worker_main is
- * entered, SIGPIPE is ignored; the worker takes them when it is able to
- * (signalfd, or handlers and then sigprocmask).  A worker whose supervisor has
- * been killed gets SIGQUIT.
+ * SIGUSR1 reopen logs.  All of them (and SIGHUP, SIGINT) are blocked when
+ * worker_main is entered, SIGPIPE is ignored; the worker takes them when it is
+ * able to (signalfd, or handlers and then sigprocmask).  A worker whose
+ * supervisor has been killed gets SIGQUIT.  A worker that does not end within
+ * ten seconds of SIGTERM is killed.
  *
- * The worker runs with the privileges of nginx_user, its descriptors' limit
- * raised, in the prefix's owner's files only where it may. */
+ * When started as root the worker runs as nginx_user (or nobody); what only root
+ * may read is opened before: certificates are in the settings as text, and the
+ * declarative configuration is an open file.  The folder lmdb_environment_path,
+ * below the prefix, is the worker's own. */
 #pragma once
 
 #include "base/err.h"
 #include "settings/settings.h"
 #include <sys/types.h>
+
+/* ---- what a worker is started with ----------------------------------------------- */
 
 enum listener_role {
 	LISTEN_PROXY,
@@ -31,12 +36,15 @@ enum listener_role {
 };
 
 /* A listener with its sockets: bound, listening (not when udp), non-blocking,
- * close-on-exec.  One for each loop when it says reuseport, else one for all. */
+ * close-on-exec.  One for all loops; or, when it says reuseport, one for each:
+ * loop i has fds i, i + n_loops, ... (there are more sockets than loops after a
+ * reload to fewer loops, so that no waiting connection is lost). */
 struct worker_listener {
 	enum listener_role role;
-	const struct listener *listener; /* of settings */
+	const struct listener *listener; /* of settings; a host name may give several of these */
+	struct address address;          /* bound to */
 	int *fds;
-	size_t n_fds; /* 1 or n_loops */
+	size_t n_fds; /* 1, or at least n_loops */
 };
 
 struct worker_start {
@@ -46,7 +54,9 @@ struct worker_start {
 	int n_loops;         /* loops of the data plane: worker_processes */
 	pid_t supervisor;    /* for GET / */
 	bool is_replacement; /* another worker ran before: a reload or a crash */
-	int ready_fd;        /* only for the two calls below */
+	/* declarative_config, opened while all files could be read; -1: none is set. */
+	int declarative_fd;
+	int ready_fd; /* only for the two calls below */
 };
 
 /* Exactly one of the two, once: the worker serves, or it never will (and returns
@@ -56,3 +66,32 @@ void worker_tell_failed(const struct worker_start *w, const struct err *e);
 
 /* The worker's life: its exit status, 0 when it drained or was stopped in order. */
 typedef int worker_main_fn(const struct worker_start *w);
+
+/* ---- the prefix --------------------------------------------------------------------- */
+
+/* Makes <prefix> and what belongs into it: pids/, logs/, ssl/ with certificates
+ * for TLS listeners that have none (s gets them), .ca_combined, .kong_env; owned
+ * so that the worker can reopen its logs.  Notes for the operator are added to s. */
+MUST_CHECK struct err *prefix_prepare(struct arena *a, struct settings *s);
+
+/* Removes sockets that a gateway which did not end in order left in the prefix;
+ * the names removed. Only while none is running. */
+strs prefix_remove_sockets(struct arena *a, const struct settings *s);
+
+/* ---- the supervisor ------------------------------------------------------------------ */
+
+/* The pid of the gateway that runs at a prefix: the holder of the lock on its
+ * pid file; 0 when there is none, whatever the pid file says. */
+pid_t process_find(str prefix);
+
+/* Runs a prepared gateway.  In the background: returns NULL once the worker serves,
+ * or why it does not.  In the foreground: calls on_started once it serves and
+ * returns when it has stopped. */
+MUST_CHECK struct err *process_start(struct settings *s, worker_main_fn *worker,
+				     void (*on_started)(void));
+
+/* Sends SIGHUP and waits for the outcome: NULL when the new worker serves. */
+MUST_CHECK struct err *process_reload(str prefix, int timeout_ms);
+
+/* Waits until nobody holds the pid file's lock any more; false after timeout_ms. */
+bool process_wait_gone(str prefix, int timeout_ms);

@@ -73,9 +73,18 @@ static void open_lane(void *p)
 	lane->proxy = proxy_new(lane->loop, loop_index(lane->loop), &lane->worker->shared);
 }
 
-static bool is_for_lane(const struct worker_listener *l, int index)
+/* The sockets of a listener that lane `index` accepts from: the shared one, or its
+ * own, of which there are several after a reload to fewer loops. */
+static void accept_on(struct lane *lane, const struct worker_listener *l, int index)
 {
-	return l->role == LISTEN_PROXY && (l->n_fds == 1 || (size_t)index < l->n_fds);
+	if (l->n_fds == 1) {
+		lane->acceptors[lane->n_acceptors++] =
+			acceptor_new(lane->proxy, l->listener, l->fds[0]);
+		return;
+	}
+	for (size_t k = (size_t)index; k < l->n_fds; k += (size_t)lane->worker->n_lanes)
+		lane->acceptors[lane->n_acceptors++] =
+			acceptor_new(lane->proxy, l->listener, l->fds[k]);
 }
 
 static void accept_on_lane(void *p)
@@ -87,19 +96,22 @@ static void accept_on_lane(void *p)
 	for (size_t i = 0; i < start->n_listeners; i++) {
 		const struct worker_listener *l = &start->listeners[i];
 
-		if (is_for_lane(l, index))
-			lane->acceptors[lane->n_acceptors++] = acceptor_new(
-				lane->proxy, l->listener, l->fds[l->n_fds == 1 ? 0 : index]);
+		if (l->role == LISTEN_PROXY)
+			accept_on(lane, l, index);
 	}
 }
 
 static struct err *make_lanes(struct worker *w)
 {
+	size_t sockets = 0;
+
 	w->n_lanes = w->start->n_loops;
 	w->lanes = NEWS(w->arena, struct lane, (size_t)w->n_lanes);
+	for (size_t i = 0; i < w->start->n_listeners; i++)
+		sockets += w->start->listeners[i].n_fds;
 	for (int i = 0; i < w->n_lanes; i++) {
 		w->lanes[i].worker = w;
-		w->lanes[i].acceptors = NEWS(w->arena, struct acceptor *, w->start->n_listeners);
+		w->lanes[i].acceptors = NEWS(w->arena, struct acceptor *, sockets);
 		PASS(loop_new("proxy", i, &w->lanes[i].loop));
 	}
 	return NULL;
@@ -334,7 +346,7 @@ static void share(struct worker *w)
 	if (!error_type_of(s->error_default_type, &w->shared.error_type))
 		w->shared.error_type = ERROR_PLAIN;
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
-	w->configuration = configuration_new(s, w->shared.current, w->balancers);
+	w->configuration = configuration_new(w->start, w->shared.current, w->balancers);
 }
 
 static struct err *make_worker(struct worker *w)

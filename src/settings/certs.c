@@ -199,13 +199,14 @@ static bool is_dh_group(str name)
 	return false;
 }
 
-/* The group's name, or PEM; unset and an error when it is neither. */
+/* PEM; unset for a group by name, which the library chooses well by itself, and
+ * unset with an error when it is neither. */
 static str load_dhparam(struct loading *l, const char *property, str value)
 {
 	str text = value;
 
 	if (!value.s || is_dh_group(value))
-		return value;
+		return STR_NONE;
 	if (file_exists(l->a, value)) {
 		struct err *e = file_read(l->a, str_z(l->a, value), CERT_FILE_MAX, &text);
 

@@ -535,3 +535,34 @@ str settings_path(struct arena *a, const struct settings *s, const char *below)
 {
 	return str_fmt(a, STRF "/%s", STRV(s->prefix), below);
 }
+
+/* Sets a list property of a finished struct settings to texts. */
+static void replace_list(struct arena *a, struct settings *s, const char *name, strs list)
+{
+	struct property key = { .name = str_of(name) };
+	struct property *all = arena_copy(a, s->properties, s->n_properties * sizeof(*all));
+	struct property *p = bsearch(&key, all, s->n_properties, sizeof(key), by_name);
+
+	p->text = str_join(a, list, STR(","));
+	*(strs *)((char *)s + p->row->offset) = list;
+	s->properties = all;
+}
+
+void settings_give_certs(struct arena *a, struct settings *s, const char *prefix,
+			 struct setting_certs certs)
+{
+	strs cert = { NEWS(a, str, certs.n), certs.n }, key = { NEWS(a, str, certs.n), certs.n };
+
+	for (size_t i = 0; i < certs.n; i++) {
+		cert.v[i] = certs.v[i].cert_path;
+		key.v[i] = certs.v[i].key_path;
+	}
+	replace_list(a, s, str_fmt(a, "%sssl_cert", prefix).s, cert);
+	replace_list(a, s, str_fmt(a, "%sssl_cert_key", prefix).s, key);
+	if (prefix[0] == '\0')
+		s->ssl_certs = certs;
+	else if (strcmp(prefix, "admin_") == 0)
+		s->admin_ssl_certs = certs;
+	else
+		s->status_ssl_certs = certs;
+}

@@ -154,7 +154,7 @@ struct tls_tuning {
 	unsigned protocols; /* TLS_1_2 | TLS_1_3: net/tls.h */
 	str ciphers;        /* unset: the library's */
 	bool prefer_server_ciphers;
-	str dhparam; /* group name (ffdhe2048), or PEM text; unset: automatic */
+	str dhparam; /* PEM; unset, or a group by name: the library's own groups */
 	bool session_tickets;
 	int64_t session_timeout_ms;
 	int64_t session_cache_size; /* bytes */
@@ -456,6 +456,11 @@ MUST_CHECK struct err *settings_servable(const struct settings *s);
  * Reading it back gives equal settings, whatever the environment says. */
 MUST_CHECK struct err *settings_write_env(const struct settings *s, const char *path);
 MUST_CHECK struct err *settings_read_env(struct arena *a, const char *path, struct settings **ret);
+
+/* Certificates that were made for listeners that had none: `prefix` is "", "admin_"
+ * or "status_". Only before anybody shares the settings. */
+void settings_give_certs(struct arena *a, struct settings *s, const char *prefix,
+			 struct setting_certs certs);
 
 /* The text of a property as it is effective (a reference resolved): unset when
  * it has none. Dynamic names too. */

@@ -125,7 +125,8 @@ static void defaults_are_kongs(void **state)
 	assert_int_equal(s->proxy_http.keepalive_timeout, 75000);
 	assert_int_equal(s->http_tls.protocols, TLS_1_2 | TLS_1_3);
 	assert_int_equal(s->http_tls.session_timeout_ms, 86400000);
-	assert_str(s->http_tls.dhparam, "ffdhe2048");
+	assert_str(s->ssl_dhparam, "ffdhe2048");
+	assert_null(s->http_tls.dhparam.s);
 	assert_int_equal(s->lua_ssl_versions, TLS_1_1 | TLS_1_2 | TLS_1_3);
 	assert_str(s->client_ip_header, "X-Real-IP");
 	assert_false(s->is_client_ip_recursive);
