@@ -85,6 +85,9 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until) SU
 ssize_t sock_try_write(struct sock *s, const void *p, size_t n);
 ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n);
 
+/* Takes sent bytes off the front, and empty pieces with them. */
+void iov_advance(struct iovec **iov, int *n, size_t sent);
+
 /* Half-close: FIN or close_notify.  The first at once, where a full TLS socket
  * is NET_AGAIN; the second waits for it. */
 enum net_end sock_shutdown_write(struct sock *s);

@@ -252,7 +252,7 @@ ssize_t sock_try_write(struct sock *s, const void *p, size_t n)
 }
 
 /* Leaves out what is sent; the first piece with bytes left is at *iov. */
-static void iov_advance(struct iovec **iov, int *n, size_t sent)
+void iov_advance(struct iovec **iov, int *n, size_t sent)
 {
 	while (*n > 0 && sent >= (*iov)->iov_len) {
 		sent -= (*iov)->iov_len;

@@ -6,13 +6,16 @@
 #include "listen/acceptor.h"
 #include "process/interfaces.h"
 #include "serve/client.h"
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define OFFLOAD_THREADS 4
-#define FINISH_MS       1000 /* for the requests of the Admin API at the end */
+#define BODY_FOLDER     "body_temp" /* in the prefix */
+#define FINISH_MS       1000        /* for the requests of the Admin API at the end */
 
 /* One data loop and what runs on it; all but `loop` and `thread` is its loop's own. */
 struct lane {
@@ -345,6 +348,9 @@ static void share(struct worker *w)
 	};
 	if (!error_type_of(s->error_default_type, &w->shared.error_type))
 		w->shared.error_type = ERROR_PLAIN;
+	w->shared.body_folder = str_z(w->arena, settings_path(w->arena, s, BODY_FOLDER));
+	if (mkdir(w->shared.body_folder, 0700) < 0 && errno != EEXIST)
+		log_warn("cannot make %s: %s", w->shared.body_folder, strerrordesc_np(errno));
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
 	w->configuration = configuration_new(w->start, w->shared.current, w->balancers);
 }

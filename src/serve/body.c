@@ -22,30 +22,6 @@ static ssize_t end_of_wait(enum wait w)
 	return w == WAIT_TIMEOUT ? NET_TIMEOUT : NET_CANCELLED;
 }
 
-/* Reads some bytes; watched as said. */
-static ssize_t read_some(struct sock *s, char *p, size_t n, int64_t timeout_ms,
-			 const struct io_want *watch)
-{
-	deadline until = deadline_in(timeout_ms);
-
-	if (!watch)
-		return sock_read(s, p, n, until);
-	for (;;) {
-		struct io_want want[2] = { { &s->io, IO_READ }, *watch };
-		ssize_t got = sock_try_read(s, p, n);
-		enum wait w;
-		int which;
-
-		if (got != NET_AGAIN)
-			return got;
-		w = io_wait_any(want, 2, until, &which);
-		if (w != WAIT_OK)
-			return end_of_wait(w);
-		if (which == 1)
-			return BODY_WATCHED;
-	}
-}
-
 /* A block of the right size to read on into. */
 static void own_block(struct body *b)
 {
@@ -58,17 +34,44 @@ static void own_block(struct body *b)
 		b->own = block_get(is_large ? BLOCK_LARGE : BLOCK_SMALL);
 }
 
+/* Until there is something to read; watched as said. */
+static ssize_t wait_for_more(struct body *b, deadline until, const struct io_want *watch)
+{
+	struct io_want want[2] = { { &b->sock->io, IO_READ } };
+	enum wait w;
+	int which = 0;
+
+	if (watch)
+		want[1] = *watch;
+	w = io_wait_any(want, watch ? 2 : 1, until, &which);
+	if (w != WAIT_OK)
+		return end_of_wait(w);
+	return which == 1 ? BODY_WATCHED : 1;
+}
+
+/* Reads some bytes.  Who waits holds no block. */
 static ssize_t fill(struct body *b, int64_t timeout_ms, const struct io_want *watch)
 {
-	ssize_t n;
+	deadline until = deadline_in(timeout_ms);
 
-	own_block(b);
-	n = read_some(b->sock, b->own->data, b->own->size, timeout_ms, watch);
-	if (n > 0) {
-		b->at = b->own->data;
-		b->end = b->at + n;
+	for (;;) {
+		ssize_t n;
+
+		own_block(b);
+		n = sock_try_read(b->sock, b->own->data, b->own->size);
+		if (n > 0) {
+			b->at = b->own->data;
+			b->end = b->at + n;
+			return n;
+		}
+		b->at = b->end = NULL;
+		block_put(&b->own);
+		if (n != NET_AGAIN)
+			return n;
+		n = wait_for_more(b, until, watch);
+		if (n != 1)
+			return n;
 	}
-	return n;
 }
 
 /* Decodes what is there: the data moves together at `to`, which is at or before
@@ -220,24 +223,10 @@ bool body_discard(struct body *b, uint64_t most, int64_t timeout_ms)
 
 /* ---- sending ----------------------------------------------------------------- */
 
-/* Takes n sent bytes off the front. */
-static void advance(struct iovec **iov, int *n, size_t sent)
-{
-	while (*n && sent >= (*iov)->iov_len) {
-		sent -= (*iov)->iov_len;
-		(*iov)++;
-		(*n)--;
-	}
-	if (*n) {
-		(*iov)->iov_base = (char *)(*iov)->iov_base + sent;
-		(*iov)->iov_len -= sent;
-	}
-}
-
 ssize_t send_all(struct sock *s, struct iovec *iov, int n, int64_t timeout_ms,
 		 const struct io_want *watch)
 {
-	advance(&iov, &n, 0);
+	iov_advance(&iov, &n, 0);
 	while (n) {
 		struct io_want want[2] = { { &s->io, IO_WRITE } };
 		ssize_t sent = sock_try_writev(s, iov, n);
@@ -245,7 +234,7 @@ ssize_t send_all(struct sock *s, struct iovec *iov, int n, int64_t timeout_ms,
 		int which = 0;
 
 		if (sent > 0) {
-			advance(&iov, &n, (size_t)sent);
+			iov_advance(&iov, &n, (size_t)sent);
 			continue;
 		}
 		if (sent != NET_AGAIN)

@@ -187,14 +187,11 @@ static enum turn next_turn(struct req *r)
 		c->block = TAKE(b->own);
 		return TURN_AGAIN;
 	}
-	if (b->own) {
+	if (b->own)
 		put_block(c);
-		return TURN_PARK;
-	}
-	c->begin = (uint32_t)(b->at - c->block->data);
-	if (c->begin < c->end || sock_has_pending(&c->sock))
-		return TURN_AGAIN;
-	return TURN_PARK;
+	else
+		c->begin = (uint32_t)(b->at - c->block->data);
+	return c->begin < c->end || sock_has_pending(&c->sock) ? TURN_AGAIN : TURN_PARK;
 }
 
 static enum turn serve_one(struct client *c)

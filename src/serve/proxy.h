@@ -22,6 +22,7 @@ struct proxy_shared {
 	struct tls_context *tls;       /* of the ssl listeners; NULL: there are none */
 	struct http_limits limits;
 	enum error_type error_type;
+	const char *body_folder; /* for bodies that are kept in files */
 	str server;              /* "gibbon/0.1.0" */
 	_Atomic uint64_t serial; /* of connections */
 };

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of forwarding share: forward.c (tries), send.c (the request's
+ * way), relay.c (the answer's way). */
+#pragma once
+
+#include "serve/req.h"
+#include "serve/spool.h"
+
+/* How a step of a try ended. */
+enum outcome {
+	OUTCOME_OK,
+	OUTCOME_FAILED, /* no answer from there: .status says what the client would get */
+	OUTCOME_GONE,   /* the client went away */
+};
+
+/* The tries of one request, one after the other. */
+struct trial {
+	struct req *r;
+	struct link *link;
+
+	/* The request's body: none, gathered in the head's block, spooled, or to be streamed. */
+	str gathered;
+	bool is_gathered, is_spooled;
+	struct spool spool;
+
+	bool is_sent;         /* bytes of the request may have reached the target */
+	bool is_body_taken;   /* body bytes that cannot be had again were used */
+	bool is_request_over; /* the request was sent to its end */
+
+	/* Of OUTCOME_FAILED. */
+	int status;
+	enum try_outcome how;
+	const char *why;
+
+	struct block *block; /* the answer's head, and what came with it: [begin, end) */
+	uint32_t begin, end;
+	struct http_response response;
+};
+
+enum outcome trial_failed(struct trial *t, int status, enum try_outcome how, const char *why);
+enum outcome trial_ended(struct trial *t, ssize_t end,
+			 const char *doing); /* the upstream's connection did */
+
+/* A timeout in ms, or the default of services. */
+static inline int64_t timeout_of(int64_t configured)
+{
+	return configured > 0 ? configured : 60000;
+}
+
+/* One piece as a chunk (with the last one behind it when is_last), or as it is: at
+ * most three iovecs, using `line`. */
+int piece_iov(struct iovec *iov, bool is_chunked, char line[20], char *p, size_t n, bool is_last);
+
+/* send.c: takes the body in, as far as request_buffering says; false when the request
+ * was answered (or its client went away) here. */
+bool take_body(struct trial *t) SUSPENDS;
+enum outcome send_request(struct trial *t) SUSPENDS;
+
+/* relay.c */
+enum outcome receive_head(struct trial *t) SUSPENDS;
+enum outcome relay(struct trial *t) SUSPENDS;

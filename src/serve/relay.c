@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The answer's way to the client.
+ *
+ * With response_buffering a client that reads slowly does not hold the target:
+ * what it has not taken yet is spooled, and the target's connection is free as
+ * soon as the answer is whole.  Without, the target is read as fast as the client
+ * takes.  An answer that breaks off ends the client's connection, so that it
+ * cannot be taken for whole. */
+#include "serve/forward.h"
+
+#include "base/log.h"
+
+#define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
+#define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
+#define DRAIN_PIECE ((size_t)256 * 1024)
+
+/* ---- the head -------------------------------------------------------------------------- */
+
+static bool response_room(struct trial *t)
+{
+	struct block *larger;
+
+	if (t->end < t->block->size)
+		return true;
+	if (t->begin) {
+		memmove(t->block->data, t->block->data + t->begin, t->end - t->begin);
+		t->end -= t->begin;
+		t->begin = 0;
+		return true;
+	}
+	if (t->block->is_large)
+		return false;
+	larger = block_get(BLOCK_LARGE);
+	memcpy(larger->data, t->block->data, t->end);
+	block_put(&t->block);
+	t->block = larger;
+	return true;
+}
+
+/* Some bytes of the answer, unless the client hangs up first (BODY_WATCHED). */
+static ssize_t read_answer(struct trial *t)
+{
+	struct sock *s = &t->link->sock, *client = &t->r->client->sock;
+	deadline until = deadline_in(timeout_of(t->r->service->service->read_timeout));
+
+	for (;;) {
+		struct io_want want[2] = { { &s->io, IO_READ }, { &client->io, IO_HUP } };
+		ssize_t n = sock_try_read(s, t->block->data + t->end, t->block->size - t->end);
+		enum wait w;
+		int which;
+
+		if (n != NET_AGAIN)
+			return n;
+		w = io_wait_any(want, 2, until, &which);
+		if (w == WAIT_TIMEOUT)
+			return NET_TIMEOUT;
+		if (w == WAIT_CANCELLED || which == 1)
+			return w == WAIT_CANCELLED ? NET_CANCELLED : BODY_WATCHED;
+	}
+}
+
+/* Reads heads until one that is no interim answer. */
+enum outcome receive_head(struct trial *t)
+{
+	struct req *r = t->r;
+	size_t scanned = 0;
+	int interim = 0;
+
+	if (!t->block)
+		t->block = block_get(BLOCK_SMALL);
+	t->begin = t->end = 0;
+	for (;;) {
+		ssize_t n = HTTP_MORE;
+
+		if (t->end > t->begin)
+			n = http_parse_response(
+				r->arena, t->block->data + t->begin, t->end - t->begin, &scanned,
+				&r->proxy->shared->limits, r->in.method, &t->response);
+		if (n < 0)
+			return trial_failed(t, 502, TRY_BROKEN, "sent an invalid head");
+		if (n > 0) {
+			t->begin += (uint32_t)n;
+			if (t->response.status >= 200 || t->response.status == 101)
+				return OUTCOME_OK;
+			if (++interim > MAX_INTERIM)
+				return trial_failed(t, 502, TRY_BROKEN,
+						    "sent too many interim answers");
+			scanned = 0;
+			continue;
+		}
+		if (!response_room(t))
+			return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
+		n = read_answer(t);
+		if (n == BODY_WATCHED)
+			return OUTCOME_GONE;
+		if (n <= 0)
+			return trial_ended(t, n, sock_error(&t->link->sock));
+		t->end += (uint32_t)n;
+	}
+}
+
+/* How the body is framed for this client. */
+static enum http_body framing_for_client(struct req *r, const struct http_response *response)
+{
+	if (r->in.method == HTTP_HEAD || response->status == 204 || response->status == 304)
+		return HTTP_BODY_NONE;
+	if (response->body == HTTP_BODY_LENGTH)
+		return HTTP_BODY_LENGTH;
+	if (response->body == HTTP_BODY_NONE)
+		return HTTP_BODY_NONE;
+	if (r->in.minor >= 1)
+		return HTTP_BODY_CHUNKED;
+	r->keep_alive = false;
+	return HTTP_BODY_TO_CLOSE;
+}
+
+static void take_response(struct trial *t)
+{
+	struct req *r = t->r;
+
+	r->status = t->response.status;
+	r->reason = t->response.reason;
+	r->reply = t->response.headers;
+	r->upstream_code = t->response.status;
+	r->answered_ms = loop_now_ms();
+	r->header_ms = r->answered_ms - r->balanced_ms;
+	if (r->pick.set_cookie.n)
+		http_add_id(r->arena, &r->reply, HTTP_SET_COOKIE, r->pick.set_cookie);
+	if (!t->is_request_over) {
+		r->keep_alive = false;
+		r->must_linger = true;
+	}
+}
+
+/* ---- the body --------------------------------------------------------------------------- */
+
+/* What flows to the client. */
+struct outflow {
+	struct req *r;
+	bool is_buffered;
+	bool is_behind; /* the spool holds what the client has not taken */
+	struct spool spool;
+	int64_t send_ms;
+	deadline stuck; /* behind, and no byte was taken until then */
+};
+
+static bool gone(struct outflow *o)
+{
+	o->r->is_client_gone = true;
+	return false;
+}
+
+/* As much of the spool as the client takes without waiting; false when it is gone. */
+static bool drain_some(struct outflow *o)
+{
+	struct sock *client = &o->r->client->sock;
+	ssize_t n;
+	char *p;
+
+	while ((n = spool_next(&o->spool, DRAIN_PIECE, &p)) > 0) {
+		ssize_t sent = sock_try_write(client, p, (size_t)n);
+
+		if (sent == NET_AGAIN) {
+			spool_rest(&o->spool);
+			return loop_now_ms() < o->stuck ? true : gone(o);
+		}
+		if (sent <= 0)
+			return gone(o);
+		spool_took(&o->spool, (size_t)sent);
+		o->stuck = deadline_in(o->send_ms);
+	}
+	if (n < 0) {
+		log_crit("a spooled answer cannot be read back");
+		return false;
+	}
+	spool_done(&o->spool);
+	o->is_behind = false;
+	return true;
+}
+
+static bool drain_all(struct outflow *o)
+{
+	while (o->is_behind) {
+		if (!drain_some(o))
+			return false;
+		if (o->is_behind && io_wait(&o->r->client->sock.io, IO_WRITE, o->stuck) != WAIT_OK)
+			return gone(o);
+	}
+	return true;
+}
+
+/* Keeps what could not be sent; when the file is full, the target has to wait after all. */
+static bool keep(struct outflow *o, const struct iovec *iov, int n)
+{
+	if (!o->is_behind) {
+		spool_init(&o->spool, o->r->proxy->shared->body_folder, BLOCK_SMALL, FILE_MAX);
+		o->stuck = deadline_in(o->send_ms);
+		o->is_behind = true;
+	}
+	for (int i = 0; i < n; i++) {
+		struct err *e = spool_add(&o->spool, iov[i].iov_base, iov[i].iov_len);
+		struct iovec rest = iov[i];
+
+		if (!e)
+			continue;
+		if (e->code != ERR_REFUSED)
+			log_err(LOG_CRIT_, e, "answer to client " STRF, STRV(o->r->client_ip));
+		err_forget();
+		if (!drain_all(o) || send_all(&o->r->client->sock, &rest, 1, o->send_ms, NULL) != 1)
+			return gone(o);
+		return n - i == 1 || keep(o, iov + i + 1, n - i - 1);
+	}
+	return true;
+}
+
+static bool flow(struct outflow *o, struct iovec *iov, int n)
+{
+	struct sock *client = &o->r->client->sock;
+	ssize_t sent = 1;
+
+	if (!o->is_buffered)
+		return send_all(client, iov, n, o->send_ms, NULL) == 1 ? true : gone(o);
+	while (!o->is_behind && n) {
+		sent = sock_try_writev(client, iov, n);
+		if (sent == NET_AGAIN)
+			break;
+		if (sent <= 0)
+			return gone(o);
+		iov_advance(&iov, &n, (size_t)sent);
+	}
+	if (n && !keep(o, iov, n))
+		return false;
+	return !o->is_behind || drain_some(o);
+}
+
+/* The next piece of the answer; meanwhile the client takes what is spooled for it,
+ * and the wait ends when it hangs up. */
+static ssize_t next_piece(struct outflow *o, struct body *b, int64_t read_ms, char **ret)
+{
+	struct io *client = &o->r->client->sock.io;
+
+	for (;;) {
+		struct io_want watch = { client, o->is_behind ? IO_WRITE : IO_HUP };
+		ssize_t n = body_next(b, read_ms, &watch, ret);
+
+		if (n != BODY_WATCHED)
+			return n;
+		if (!o->is_behind || !drain_some(o)) {
+			gone(o);
+			return NET_RESET;
+		}
+	}
+}
+
+static void count(struct req *r, const struct iovec *iov, int n, ssize_t body_bytes)
+{
+	for (int i = 0; i < n; i++)
+		r->bytes_sent += iov[i].iov_len;
+	r->body_bytes_sent += (uint64_t)body_bytes;
+}
+
+/* The body, behind the head in iov[0].  True when all of it was received and sent or kept. */
+static bool relay_body(struct outflow *o, struct iovec *iov, enum http_body framing, struct body *b)
+{
+	struct req *r = o->r;
+	int64_t read_ms = timeout_of(r->service->service->read_timeout);
+	int n = 1;
+
+	for (;;) {
+		char line[20], *piece = NULL;
+		ssize_t got = 0;
+
+		/* The head does not wait for a body that is still to come. */
+		if (n == 0 || b->at < b->end || b->is_done) {
+			got = next_piece(o, b, read_ms, &piece);
+			if (got < 0) {
+				if (!r->is_client_gone)
+					log_error("upstream " STRF
+						  " broke off in the middle of a body",
+						  STRV(r->upstream_addr));
+				return false;
+			}
+			n += piece_iov(iov + n, framing == HTTP_BODY_CHUNKED, line, piece,
+				       (size_t)got, b->is_done);
+		}
+		count(r, iov, n, got);
+		if (!flow(o, iov, n))
+			return false;
+		if (b->is_done)
+			return true;
+		n = 0;
+	}
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* The target's connection is free: back to the pool when all is well with it. */
+static void end_link(struct trial *t, bool is_whole, const struct body *b)
+{
+	if (is_whole && t->response.keep_alive && t->is_request_over && b->at == b->end)
+		link_keep(&t->link);
+	else
+		link_close(&t->link);
+}
+
+static enum outcome relay_answer(struct trial *t)
+{
+	struct req *r = t->r;
+	enum http_body framing = framing_for_client(r, &t->response);
+	struct outflow o = {
+		.r = r,
+		.is_buffered = r->route->route->response_buffering,
+		.send_ms = r->proxy->shared->settings->proxy_http.send_timeout,
+	};
+	struct block *head;
+	struct body b;
+	struct iovec iov[4];
+	bool is_whole;
+	uint32_t n;
+
+	head = head_for_client(r, framing, t->response.length, &n);
+	if (!head)
+		return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
+	iov[0] = (struct iovec){ head->data, n };
+	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
+		  framing == HTTP_BODY_NONE ? HTTP_BODY_NONE : t->response.body,
+		  t->response.length);
+	is_whole = relay_body(&o, iov, framing, &b);
+	block_put(&head);
+	end_link(t, is_whole, &b);
+	body_done(&b);
+	is_whole = is_whole && drain_all(&o);
+	if (o.is_behind)
+		spool_done(&o.spool);
+	if (!is_whole &&
+	    !r->is_client_gone) /* or a body that ends with the connection would look whole */
+		sock_reset(&r->client->sock);
+	r->is_client_gone |= !is_whole;
+	return OUTCOME_OK;
+}
+
+/* 101: only when it was asked for. */
+static enum outcome upgrade(struct trial *t)
+{
+	struct req *r = t->r;
+	const struct http_header *to = http_get(&t->response.headers, HTTP_UPGRADE);
+	struct block *head;
+	struct iovec iov;
+	uint32_t n;
+
+	if (!r->in.wants_upgrade || !to || !str_is_ci(to->value, "websocket"))
+		return trial_failed(t, 502, TRY_BROKEN, "switched protocols without being asked");
+	r->keep_alive = false;
+	head = head_for_client(r, HTTP_BODY_NONE, 0, &n);
+	if (!head)
+		return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
+	iov = (struct iovec){ head->data, n };
+	r->bytes_sent = n;
+	if (send_all(&r->client->sock, &iov, 1, r->proxy->shared->settings->proxy_http.send_timeout,
+		     NULL) == 1)
+		tunnel(r, &t->link->sock, str_at(t->block->data + t->begin, t->end - t->begin),
+		       timeout_of(r->service->service->read_timeout));
+	block_put(&head);
+	link_close(&t->link);
+	r->is_client_gone = true;
+	return OUTCOME_OK;
+}
+
+enum outcome relay(struct trial *t)
+{
+	take_response(t);
+	return t->response.status == 101 ? upgrade(t) : relay_answer(t);
+}
