@@ -9,6 +9,7 @@
 
 #define ROUNDS  1000000
 #define REPEATS 7
+#define BUILDS  10000
 
 static double best_ns(struct balancer *b, struct arena *a, const struct balance_input *in)
 {
@@ -53,6 +54,34 @@ static void run_algorithm(struct arena *a, struct balance_store *s, const char *
 	       best_ns(balancer_of_upstream(a, s, u, targets, (size_t)n), a, &in));
 }
 
+/* A snapshot with ten thousand upstreams of two targets. */
+static void run_builds(struct balance_store *s, const char *algorithm)
+{
+	struct arena *a = arena_new();
+	struct upstream *u = NEWS(a, struct upstream, BUILDS);
+	struct target t[2] = { { .target = STR("10.0.0.1:80"), .weight = 100 },
+			       { .target = STR("target.example.com:80"), .weight = 100 } };
+	const struct target *list[2] = { &t[0], &t[1] };
+
+	for (int again = 0; again < 2; again++) {
+		struct arena *snapshot = arena_new();
+		int64_t started = clock_mono_us();
+
+		for (int i = 0; i < BUILDS; i++) {
+			memcpy(u[i].id.b, &i, sizeof(i));
+			u[i].slots = 10000;
+			u[i].algorithm = str_of(algorithm);
+			u[i].name = STR("pool");
+			t[0].upstream = t[1].upstream = u[i].id;
+			balancer_of_upstream(snapshot, s, &u[i], list, 2);
+		}
+		printf("%-20s %d built %s %7.1f ms\n", algorithm, BUILDS, again ? "again" : "new",
+		       (double)(clock_mono_us() - started) / 1000);
+		arena_drop(&snapshot);
+	}
+	arena_drop(&a);
+}
+
 int main(void)
 {
 	struct balance_store *s = balance_store_new();
@@ -67,6 +96,8 @@ int main(void)
 		run_algorithm(a, s, "latency", n);
 	}
 	arena_drop(&a);
+	run_builds(s, "round-robin");
+	run_builds(s, "consistent-hashing");
 	balance_store_drop(&s);
 	return 0;
 }

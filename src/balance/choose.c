@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#define DECAY_MS 10000.0
+#define DECAY_MS 10000.0f
 
 /* ---- response times ---------------------------------------------------------------
  *
@@ -33,7 +33,7 @@ static double decayed(uint64_t word, int64_t now_ms, double *ret_share)
 	memcpy(&average, &bits, sizeof(average));
 	if (age & 0x80000000u)
 		age = 0; /* touched by a loop whose clock is a little ahead */
-	*ret_share = exp(-(double)(age >> 1) / DECAY_MS);
+	*ret_share = (double)expf(-(float)(age >> 1) / DECAY_MS);
 	return (double)average * *ret_share;
 }
 
@@ -119,17 +119,27 @@ static const struct slot *next_in_turn(const struct balancer *b, const struct ta
 	return NULL;
 }
 
+/* From the request's point downwards, around the end, to the first that may have it. */
 static const struct slot *next_on_ring(const struct table *t, const struct pick *pick,
 				       bool is_fresh)
 {
-	uint32_t at = pick->hash_ % t->points;
+	uint32_t point = pick->hash_ % t->points, low = 0, high = t->n_ring;
 
-	for (uint32_t i = 0; i < t->points; i++) {
-		const struct slot *slot = &t->slots[t->ring[at]];
+	while (low < high) { /* how many lie at or below it */
+		uint32_t middle = (low + high) / 2;
 
+		if (t->ring[middle].at <= point)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (uint32_t i = 0; i < t->n_ring; i++) {
+		const struct slot *slot;
+
+		low = low ? low - 1 : t->n_ring - 1;
+		slot = &t->slots[t->ring[low].slot];
 		if (is_available(slot) && (is_fresh || !was_tried(pick, slot)))
 			return slot;
-		at = at ? at - 1 : t->points - 1;
 	}
 	return NULL;
 }

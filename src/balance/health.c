@@ -52,7 +52,7 @@ static str dns_source(struct arena *a, const struct spot *spot)
 	case NAME_KNOWN:
 		break;
 	}
-	if (address_port(&name->answers[0].address))
+	if (name->answers[0].name.n)
 		return STR("SRV");
 	return name->answers[0].address.any.sa_family == AF_INET6 ? STR("AAAA") : STR("A");
 }

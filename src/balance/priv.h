@@ -106,6 +106,11 @@ struct slot {
 			 * this one's included */
 };
 
+/* A point of the ring that belongs to a slot. */
+struct point {
+	uint32_t at, slot;
+};
+
 struct table {
 	struct list link; /* among the retired ones */
 	uint64_t mark;
@@ -115,7 +120,8 @@ struct table {
 	uint64_t total_weight, unavailable_weight;
 	uint64_t wheel, stride; /* round-robin: positions in a round; table.c */
 	uint32_t n, n_available;
-	uint32_t points, *ring; /* consistent-hashing: slot numbers */
+	uint32_t points, n_ring; /* consistent-hashing: of the circle, and taken */
+	struct point *ring;      /* those, in order */
 	struct slot slots[];
 };
 

@@ -18,6 +18,7 @@
 
 #define RING_MIN          1000
 #define POINTS_PER_TARGET 160
+#define FREE              UINT32_MAX
 #define GOLDEN            0.6180339887498949
 
 /* An address before it has its slot. */
@@ -80,7 +81,7 @@ static struct found *add_address(struct arena *a, struct founds *all, const stru
 	return f;
 }
 
-/* SRV answers bring port and weight (0 counts as 1); others have the target's. */
+/* SRV answers bring weight (0 counts as 1) and port (0: the target's); others have the target's. */
 static void add_answer(struct arena *a, struct founds *all, const struct spot *spot,
 		       const struct dns_answer *answer)
 {
@@ -88,9 +89,9 @@ static void add_answer(struct arena *a, struct founds *all, const struct spot *s
 	uint16_t port = address_port(&answer->address);
 	struct found *f = add_address(a, all, spot, &answer->address, port ? port : spot->port);
 
-	if (port)
+	if (port || answer->name.n)
 		f->weight = answer->weight ? answer->weight : 1;
-	if (port && u && u->use_srv_name)
+	if (u && u->use_srv_name)
 		f->srv_name = answer->name;
 }
 
@@ -165,29 +166,41 @@ static uint32_t points_of(const struct balancer *b, const struct table *t, const
 	return n ? n : 1;
 }
 
-/* Puts the slots on a ring of that many points; false when one found no room. */
+/* "<ip>::<port> " of a slot, and where its number goes. */
+static size_t point_key(str text, char *key, size_t size)
+{
+	size_t colon = (size_t)str_find_last(text, ':');
+	int n = snprintf(key, size, STRF ":" STRF " ", STRV(str_part(text, 0, colon)),
+			 STRV(str_from(text, colon)));
+
+	return n < (int)size ? (size_t)n : size - 1;
+}
+
+/* Puts the slots on a ring of that many points, FREE where nobody is; false when one
+ * found no room. */
 static bool fill_ring(const struct balancer *b, const struct table *t, const struct founds *all,
 		      uint32_t *ring, uint32_t points)
 {
 	memset(ring, 0xff, points * sizeof(*ring));
 	for (uint32_t slot = 0; slot < t->n; slot++) {
 		uint32_t left = points_of(b, t, &t->slots[slot]);
-		str text = all->v[slot].text;
-		size_t colon = (size_t)str_find_last(text, ':');
+		char key[512];
+		size_t n = point_key(all->v[slot].text, key, sizeof(key) - 16);
 
 		for (uint32_t i = 1; left > 0; i++) {
-			char key[512];
-			int n;
+			char digits[10], *p = digits + sizeof(digits);
+			uint32_t rest = i, *point;
+			size_t n_digits;
 
 			if (i > points)
 				return false;
-			n = snprintf(key, sizeof(key), STRF ":" STRF " %u",
-				     STRV(str_part(text, 0, colon)), STRV(str_from(text, colon)),
-				     i);
-			n = n < (int)sizeof(key) ? n : (int)sizeof(key) - 1;
-			uint32_t *point = &ring[xxh32(str_at(key, (size_t)n)) % points];
-
-			if (*point == UINT32_MAX) {
+			do
+				*--p = (char)('0' + rest % 10);
+			while ((rest /= 10) != 0);
+			n_digits = (size_t)(digits + sizeof(digits) - p);
+			memcpy(key + n, p, n_digits);
+			point = &ring[xxh32(str_at(key, n + n_digits)) % points];
+			if (*point == FREE) {
 				*point = slot;
 				left--;
 			}
@@ -196,34 +209,26 @@ static bool fill_ring(const struct balancer *b, const struct table *t, const str
 	return true;
 }
 
-/* Points nobody took belong to the next one below, so that a lookup need not walk. */
-static void close_ring(uint32_t *ring, uint32_t points)
-{
-	uint32_t owner = UINT32_MAX;
-
-	for (uint32_t i = points; i-- > 0 && owner == UINT32_MAX;)
-		owner = ring[i];
-	for (uint32_t i = 0; i < points; i++) {
-		if (ring[i] == UINT32_MAX)
-			ring[i] = owner;
-		owner = ring[i];
-	}
-}
-
 /* The ring has as many points as the upstream says; twice, four times ... as many when the
- * targets do not fit (where Kong gives up). */
-static void make_ring(const struct balancer *b, struct table *t, const struct founds *all)
+ * targets do not fit (where Kong gives up).  The table keeps those that are taken. */
+static void make_ring(struct arena *a, const struct balancer *b, struct table *t,
+		      const struct founds *all)
 {
 	int64_t slots = b->upstream->slots;
+	uint32_t points = slots >= RING_MIN ? (uint32_t)slots : RING_MIN, n = 0;
+	uint32_t *ring = arena_alloc(a, points * sizeof(*ring));
 
-	t->points = slots >= RING_MIN ? (uint32_t)slots : RING_MIN;
-	t->ring = mem_alloc(t->points * sizeof(*t->ring));
-	while (!fill_ring(b, t, all, t->ring, t->points)) {
-		mem_free(t->ring);
-		t->points *= 2;
-		t->ring = mem_alloc(t->points * sizeof(*t->ring));
+	while (!fill_ring(b, t, all, ring, points)) {
+		points *= 2;
+		ring = arena_alloc(a, points * sizeof(*ring));
 	}
-	close_ring(t->ring, t->points);
+	for (uint32_t i = 0; i < points; i++)
+		n += ring[i] != FREE;
+	t->points = points;
+	t->ring = mem_alloc(n * sizeof(*t->ring));
+	for (uint32_t i = 0; i < points; i++)
+		if (ring[i] != FREE)
+			t->ring[t->n_ring++] = (struct point){ .at = i, .slot = ring[i] };
 }
 
 /* ---- the table -------------------------------------------------------------------- */
@@ -303,7 +308,7 @@ static struct table *build(struct balancer *b, struct arena *a)
 				b->threshold;
 	}
 	if (b->algorithm == CONSISTENT_HASHING && t->n)
-		make_ring(b, t, &all);
+		make_ring(a, b, t, &all);
 	if (b->algorithm == LATENCY)
 		start_latencies(b->store, t);
 	return t;

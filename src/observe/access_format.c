@@ -282,11 +282,7 @@ static str uri(const struct source *s)
 
 static str args(const struct source *s)
 {
-	const struct http_request *r = s->r->request;
-
-	if (!r || !r->has_query)
-		return STR_NONE;
-	return r->query.s ? r->query : STR("");
+	return s->r->request ? or_none(s->r->request->query) : STR_NONE;
 }
 
 static str is_args(const struct source *s)
@@ -312,9 +308,15 @@ static str server_protocol(const struct source *s)
 	return s->r->request->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
 }
 
+static str server_name(const struct source *s)
+{
+	(void)s;
+	return STR("kong");
+}
+
 static str host(const struct source *s)
 {
-	return or_none(s->r->host);
+	return s->r->host.n ? s->r->host : server_name(s);
 }
 
 static str request_length(const struct source *s)
@@ -491,12 +493,6 @@ static str hostname(const struct source *s)
 		return STR_NONE;
 	s->scratch[SCRATCH - 1] = '\0';
 	return str_of(s->scratch);
-}
-
-static str server_name(const struct source *s)
-{
-	(void)s;
-	return STR("kong");
 }
 
 static str nothing(const struct source *s)

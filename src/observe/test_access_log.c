@@ -56,9 +56,6 @@ static struct address client, peer, local;
 
 static struct access_record record(void)
 {
-	address_parse_ip(STR("192.0.2.7"), 4242, &client);
-	address_parse_ip(STR("::1"), 4343, &peer);
-	address_parse_ip(STR("127.0.0.1"), 8000, &local);
 	return (struct access_record){
 		.client = &client,
 		.peer = &peer,
@@ -211,6 +208,9 @@ static char directory[64];
 static int make_directory(void **state)
 {
 	(void)state;
+	address_parse_ip(STR("192.0.2.7"), 4242, &client);
+	address_parse_ip(STR("::1"), 4343, &peer);
+	address_parse_ip(STR("127.0.0.1"), 8000, &local);
 	snprintf(directory, sizeof(directory), "/tmp/test_access_log.XXXXXX");
 	return mkdtemp(directory) ? 0 : -1;
 }
