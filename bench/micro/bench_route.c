@@ -154,7 +154,8 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	for (size_t s = 0; s < COUNT(shapes); s++) {
-		for (int flavor = ROUTER_TRADITIONAL; flavor <= ROUTER_TRADITIONAL_COMPATIBLE; flavor++) {
+		for (int flavor = ROUTER_TRADITIONAL_COMPATIBLE; flavor <= ROUTER_TRADITIONAL;
+		     flavor++) {
 			for (size_t i = 0; i < COUNT(sizes); i++)
 				run(&shapes[s], (enum router_flavor)flavor, sizes[i]);
 		}

@@ -38,10 +38,12 @@ static bool paths_fit(const struct rule *rule, str path)
 }
 
 /* What the index has not decided; the dear questions last. */
-static bool item_fits(const struct search *s, const struct item *item)
+static bool item_fits(struct search *s, const struct item *item)
 {
 	const struct rule *rule = item->rule;
 
+	if (rule->expression)
+		return expression_fits(rule->expression, s, &(struct path_hit){ 0 });
 	if (item->port != PORT_ANY && item->port != s->port)
 		return false;
 	if (rule->methods.n && !is_among(&rule->methods, s->q->method))

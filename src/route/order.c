@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who wins: the two orders, as comparisons of rules.
+/* Who wins: the orders, as comparisons of rules.
  *
- * Both end with the older route, then the smaller id, then the path that stands first
+ * All end with the older route, then the smaller id, then the path that stands first
  * in its route, so that there are no ties and equal configurations route equally. */
 #include "route/priv.h"
 
@@ -56,6 +56,14 @@ static int by_compatible(const void *x, const void *y)
 	return c ? c : by_age(a, b);
 }
 
+static int by_priority(const void *x, const void *y)
+{
+	const struct rule *a = *(struct rule *const *)x, *b = *(struct rule *const *)y;
+	int c = more_signed(a->route->priority, b->route->priority);
+
+	return c ? c : by_age(a, b);
+}
+
 /* Within a category of traditional. */
 static int by_traditional(const void *x, const void *y)
 {
@@ -93,7 +101,8 @@ void rules_rank(enum router_flavor flavor, struct rule **rules, size_t n)
 			rules[i]->order = (uint32_t)i;
 		qsort(rules, n, sizeof(struct rule *), by_category);
 	} else {
-		qsort(rules, n, sizeof(struct rule *), by_compatible);
+		qsort(rules, n, sizeof(struct rule *),
+		      flavor == ROUTER_TRADITIONAL_COMPATIBLE ? by_compatible : by_priority);
 	}
 	for (size_t i = 0; i < n; i++)
 		rules[i]->rank = (uint32_t)i;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of route/ share.
  *
- * A route becomes rules: in `compatible` one, in `traditional` one for each of its paths.
+ * A route becomes rules: in `traditional` one for each of its paths, otherwise one.
  * Rules are ranked once; the lowest rank that fits a request wins.  The index
  * leads from a host to a site, from there along the path to buckets of rules:
  *
@@ -55,10 +55,14 @@ struct path_rule {
 	uint32_t index;            /* in the route */
 };
 
+struct expression; /* of expression.c */
+
 struct rule {
 	const struct route *route;
-	uint32_t rank;  /* 0 is asked first */
-	uint32_t order; /* traditional: the same without regard to categories */
+	const struct expression
+		*expression; /* decides alone; hosts and paths then only lead to it */
+	uint32_t rank;       /* 0 is asked first */
+	uint32_t order;      /* traditional: the same without regard to categories */
 	uint32_t path_index;
 	uint8_t kinds, weight; /* weight: traditional's submatch bits */
 	bool has_regex;
@@ -146,6 +150,7 @@ struct rule_list {
 
 MUST_CHECK struct err *rules_of(struct arena *a, enum router_flavor flavor,
 				const struct route *const *routes, size_t n, struct rule_list *ret);
+str path_literal_prefix(struct arena *a, str pattern); /* what all its matches begin with */
 bool route_is_stream(const struct route *r);
 bool path_fits(const struct path_rule *p, str path);
 bool header_rule_fits(const struct header_rule *h, const struct http_headers *headers);
@@ -158,6 +163,20 @@ void rules_rank(enum router_flavor flavor, struct rule **rules, size_t n);
 const struct rule *search_run(struct search *s);
 /* Calls fn for every site whose host fits. */
 void search_sites(struct search *s, void (*fn)(struct search *s, const struct site *site));
+
+/* expression.c */
+struct path_hit {
+	str text;                  /* STR_NONE: no test on the path took part */
+	size_t prefix;             /* bytes it took */
+	const struct regex *regex; /* or NULL */
+	bool lower;                /* it matched the path in lower case */
+};
+
+MUST_CHECK struct err *expression_new(struct arena *a, str text, struct expression **ret);
+bool expression_fits(const struct expression *e, struct search *s, struct path_hit *hit);
+/* What every request that fits has for a host, or begins its path with; false: anything. */
+bool expression_hosts(struct arena *a, const struct expression *e, strs *ret);
+bool expression_paths(struct arena *a, const struct expression *e, strs *ret);
 
 /* category.c */
 struct categories *categories_new(struct arena *a, struct rule *const *rules, size_t n);

@@ -13,8 +13,9 @@
  *	              at the end the older route
  *	compatible    the same kinds counted, then plain hosts, more headers, a regex,
  *	              regex_priority, the longest path; at the end the older route
+ *	expressions   the greater priority; at the end the older route
  *
- * Neither looks at `protocols` beyond "HTTP or stream": that a route wants HTTPS is for
+ * None looks at `protocols` beyond "HTTP or stream": that a route wants HTTPS is for
  * the caller to see.  A match takes memory from the caller's arena for captures, and for
  * keys where very many routes share one place. */
 #pragma once
@@ -27,9 +28,13 @@ struct router;
 
 /* Builds; keeps the routes by pointer, so they must live as long as the arena.  Those of
  * HTTP and stream protocols may come mixed.  Fails on a path or header that is no
- * regular expression and on a host with a '*' in the middle, naming route and field. */
+ * regular expression, on a host with a '*' in the middle and on an expression that cannot
+ * be read, naming route and field. */
 MUST_CHECK struct err *router_new(struct arena *a, enum router_flavor flavor,
 				  const struct route *const *routes, size_t n, struct router **ret);
+
+/* Whether an expression can be read; the error says in which column it cannot. */
+MUST_CHECK struct err *route_check_expression(str text);
 
 /* ---- HTTP ---------------------------------------------------------------------- */
 

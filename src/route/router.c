@@ -227,6 +227,26 @@ static bool tell_path(const struct path_rule *p, str path, struct arena *a, stru
 	return true;
 }
 
+/* What the winner's expression says about the path. */
+static void tell_by_expression(const struct expression *e, struct search *s, struct route_match *m)
+{
+	struct path_hit hit = { 0 };
+	struct regex_span *spans;
+	size_t n;
+
+	if (!expression_fits(e, s, &hit) || !hit.text.s)
+		return;
+	m->has_path = true;
+	m->path = hit.text;
+	m->prefix = hit.prefix;
+	n = hit.regex ? regex_groups(hit.regex) + 1 : 1;
+	if (n == 1)
+		return;
+	spans = NEWS(s->a, struct regex_span, n);
+	if (regex_match(hit.regex, hit.lower ? str_lower(s->a, s->q->path) : s->q->path, spans, n))
+		tell_captures(hit.regex, spans, n, s->q->path, s->a, m);
+}
+
 bool router_find(const struct router *r, const struct route_query *q, struct arena *a,
 		 struct route_match *ret)
 {
@@ -242,6 +262,10 @@ bool router_find(const struct router *r, const struct route_query *q, struct are
 	if (!best)
 		return false;
 	*ret = (struct route_match){ .route = best->route, .flavor = r->flavor };
+	if (best->expression) {
+		tell_by_expression(best->expression, &s, ret);
+		return true;
+	}
 	/* of its paths the first expression that matches counts, else the longest plain one */
 	for (size_t i = 0; i < best->paths_n; i++) {
 		if (tell_path(&best->paths[i], q->path, a, ret))

@@ -261,8 +261,8 @@ static bool is_one_branch(str p)
 	return depth == 0;
 }
 
-/* The text that everything an anchored expression matches begins with; maybe empty. */
-static str literal_prefix(struct arena *a, str p)
+/* Of an anchored expression; maybe empty. */
+str path_literal_prefix(struct arena *a, str p)
 {
 	char *out = arena_bytes(a, p.n);
 	size_t n = 0, i = p.n && p.s[0] == '^';
@@ -301,7 +301,7 @@ static struct err *make_path(struct maker *m, const struct route *route, size_t 
 	e = get_regex(m, pattern, flags, &ret->regex);
 	if (e)
 		return in_route(e, route, "paths", i, text);
-	ret->prefix = literal_prefix(m->a, pattern);
+	ret->prefix = path_literal_prefix(m->a, pattern);
 	return NULL;
 }
 
@@ -383,6 +383,41 @@ static struct err *make_rule(struct maker *m, const struct route *route, size_t 
 	return NULL;
 }
 
+/* The expression's hosts and paths only lead to it. */
+static struct err *make_by_expression(struct maker *m, const struct route *route,
+				      struct rule_list *list)
+{
+	struct rule *rule = NEW(m->a, struct rule);
+	struct expression *expression;
+	strs hosts = { NULL, 0 }, paths = { NULL, 0 };
+	struct err *e;
+
+	if (!route->expression.n)
+		return NULL;
+	e = expression_new(m->a, route->expression, &expression);
+	if (e)
+		return err_field(in_route(e, route, "expression", 0, route->expression),
+				 "expression");
+	rule->route = route;
+	rule->expression = expression;
+	if (expression_hosts(m->a, expression, &hosts)) {
+		rule->hosts_n = hosts.n;
+		rule->hosts = NEWS(m->a, struct host_rule, hosts.n);
+		for (size_t i = 0; i < hosts.n; i++)
+			rule->hosts[i] =
+				(struct host_rule){ hosts.v[i], hosts.v[i], HOST_EXACT, PORT_ANY };
+	}
+	if (expression_paths(m->a, expression, &paths)) {
+		rule->paths_n = paths.n;
+		rule->paths = NEWS(m->a, struct path_rule, paths.n);
+		for (size_t i = 0; i < paths.n; i++)
+			rule->paths[i] =
+				(struct path_rule){ .text = paths.v[i], .prefix = paths.v[i] };
+	}
+	*vec_add(m->a, list) = rule;
+	return NULL;
+}
+
 struct err *rules_of(struct arena *a, enum router_flavor flavor, const struct route *const *routes,
 		     size_t n, struct rule_list *ret)
 {
@@ -394,6 +429,10 @@ struct err *rules_of(struct arena *a, enum router_flavor flavor, const struct ro
 
 		if (route_is_stream(route))
 			continue;
+		if (flavor == ROUTER_EXPRESSIONS) {
+			PASS(make_by_expression(&m, route, &list));
+			continue;
+		}
 		if (flavor == ROUTER_TRADITIONAL_COMPATIBLE || route->paths.n == 0) {
 			PASS(make_rule(&m, route, 0, route->paths.n, &list));
 			continue;
