@@ -35,6 +35,7 @@ void client_close(struct client *c)
 	put_block(c);
 	list_remove(&c->link);
 	counters_add(p->shared->counters, p->index, COUNTER_ACTIVE, -1);
+	mem_free(c->told);
 	mem_free(c);
 	if (--p->client_count == 0 && p->on_drained) {
 		void (*done)(void *) = p->on_drained;
@@ -257,10 +258,29 @@ static void linger(struct client *c)
 	block_put(&b);
 }
 
+static deadline greeting_deadline(const struct client *c)
+{
+	return deadline_in(c->proxy->shared->settings->proxy_http.client_header_timeout);
+}
+
+static bool hear_proxy(struct client *c)
+{
+	enum net_end end;
+	char ip[ADDRESS_TEXT];
+
+	c->told = MEM_NEW(struct proxy_protocol);
+	end = proxy_protocol_read(&c->sock, c->told, greeting_deadline(c));
+	if (end == NET_OK)
+		return true;
+	address_ip(&c->peer, ip);
+	if (end == NET_FAILED)
+		log_error("client %s sent no PROXY header on " STRF, ip, STRV(c->listener->text));
+	return false;
+}
+
 static bool handshake(struct client *c)
 {
-	int64_t wait_ms = c->proxy->shared->settings->proxy_http.client_header_timeout;
-	struct err *e = tls_accept(&c->sock, c->proxy->shared->tls, c, deadline_in(wait_ms));
+	struct err *e = tls_accept(&c->sock, c->proxy->shared->tls, c, greeting_deadline(c));
 	char ip[ADDRESS_TEXT];
 
 	if (!e) {
@@ -273,12 +293,20 @@ static bool handshake(struct client *c)
 	return false;
 }
 
+/* What comes before the first request, by the listener's flags. */
+static bool greet(struct client *c)
+{
+	c->is_greeted = true;
+	return (!c->listener->proxy_protocol || hear_proxy(c)) &&
+	       (!c->listener->ssl || handshake(c));
+}
+
 static void run(void *arg)
 {
 	struct client *c = arg;
 	enum turn turn = TURN_AGAIN;
 
-	if (c->listener->ssl && !c->is_tls && !handshake(c))
+	if (!c->is_greeted && !greet(c))
 		turn = TURN_CLOSE;
 	while (turn == TURN_AGAIN)
 		turn = serve_one(c);

@@ -10,6 +10,7 @@
  * that it costs. */
 #pragma once
 
+#include "net/proxy_protocol.h"
 #include "serve/proxy.h"
 
 struct client {
@@ -18,15 +19,18 @@ struct client {
 	const struct listener *listener;
 	struct list link;    /* in proxy->clients */
 	struct timer timer;  /* while parked: keep-alive or first-byte timeout */
-	struct address peer; /* of TCP, or of the PROXY protocol */
+	struct address peer; /* of TCP */
 	struct address local;
+	struct proxy_protocol
+		*told;       /* on listeners with proxy_protocol: what was said; else NULL */
 	struct block *block; /* what was read: [begin, end) is not used yet */
 	uint32_t begin, end;
 	uint64_t serial;
 	unsigned requests;
 	deadline keep_until; /* life of the connection at most */
 	bool is_trusted;     /* peer is one of trusted_ips */
-	bool is_tls;         /* handshake is done */
+	bool is_greeted;     /* PROXY header and handshake are behind it */
+	bool is_tls;
 	bool is_parked;
 };
 

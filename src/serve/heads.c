@@ -129,11 +129,17 @@ str host_for_upstream(const struct req *r)
 	return str_fmt(r->arena, STRF ":%u", STRV(host), r->pick.port);
 }
 
-/* The listening port as clients know it. */
+/* The listening port as clients know it: the PROXY header's when that is believed,
+ * else the listener's, by port_maps. */
 static int64_t outside_port(const struct req *r)
 {
 	const struct settings *s = r->proxy->shared->settings;
+	const struct proxy_protocol *told = r->client->told;
 	uint16_t port = r->client->listener->port;
+
+	if (told && !told->is_local && r->client->is_trusted &&
+	    str_is(s->client_ip_header, "proxy_protocol"))
+		return address_port(&told->destination);
 
 	for (size_t i = 0; i < s->outside_ports.n; i++) {
 		if (s->outside_ports.v[i].inside == port)

@@ -76,9 +76,11 @@ void real_ip(struct req *r)
 
 	r->client_address = r->client->peer;
 	r->peer_ip = r->client_ip = ip_text(r->arena, &r->client->peer);
-	if (!r->client->is_trusted || !s->client_ip_header.n ||
-	    str_is(s->client_ip_header, "proxy_protocol"))
+	if (!r->client->is_trusted || !s->client_ip_header.n)
 		return;
-	take_from_header(r, s->client_ip_header);
+	if (!str_is(s->client_ip_header, "proxy_protocol"))
+		take_from_header(r, s->client_ip_header);
+	else if (r->client->told && !r->client->told->is_local)
+		r->client_address = r->client->told->source;
 	r->client_ip = ip_text(r->arena, &r->client_address);
 }
