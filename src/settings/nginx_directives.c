@@ -378,13 +378,13 @@ static bool unquote(struct arena *a, str text, str *ret)
 	return true;
 }
 
-/* log_format NAME [escape=...] 'text' ...; kept as name and text. */
+/* log_format NAME [escape=...] 'text' ...; kept as name and text, "escape=... " before it. */
 static bool take_log_format(const struct use *u)
 {
 	struct settings *s = u->l->s;
 	struct setting_pair *v = NEWS(u->l->a, struct setting_pair, s->log_formats.n + 1);
 	ptrdiff_t space = str_find(u->value, ' ', 0);
-	str rest, text;
+	str rest, text, escape = STR("");
 
 	if (space <= 0)
 		return false;
@@ -392,12 +392,14 @@ static bool take_log_format(const struct use *u)
 	if (str_starts(rest, STR("escape="))) {
 		ptrdiff_t end = str_find(rest, ' ', 0);
 
-		rest = end < 0 ? STR("") : str_trim(str_from(rest, (size_t)end));
+		escape = end < 0 ? rest : str_part(rest, 0, (size_t)end + 1);
+		rest = str_trim(str_from(rest, escape.n));
 	}
 	if (rest.n == 0)
 		return false;
 	if (!unquote(u->l->a, rest, &text))
 		text = rest;
+	text = str_cat(u->l->a, escape, text);
 	if (s->log_formats.n)
 		memcpy(v, s->log_formats.v, s->log_formats.n * sizeof(*v));
 	v[s->log_formats.n] = (struct setting_pair){ str_part(u->value, 0, (size_t)space), text };

@@ -411,7 +411,7 @@ struct settings {
 
 	struct setting_log proxy_access, proxy_error, admin_access, admin_error;
 	struct setting_log status_access, status_error, stream_access, stream_error;
-	struct setting_pairs log_formats; /* log_format NAME 'text': name and text without quotes */
+	struct setting_pairs log_formats; /* name; "escape=x " and text, no quotes */
 
 	int64_t mem_cache_bytes, lmdb_map_bytes;
 	int64_t pg_keepalive_ms; /* pg_keepalive_timeout or its 60 s */

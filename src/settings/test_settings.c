@@ -576,7 +576,7 @@ static void directives_set_the_same_members_as_properties(void **state)
 	assert_int_equal(s->proxy_http.lingering_close, LINGERING_ALWAYS);
 	assert_int_equal(s->proxy_http.send_timeout, 3000);
 	assert_str(s->log_formats.v[0].name, "mine");
-	assert_str(s->log_formats.v[0].value, "$a \"b\" $c");
+	assert_str(s->log_formats.v[0].value, "escape=json $a \"b\" $c");
 	assert_int_equal(s->worker_shutdown_timeout_ms, 30000);
 	assert_int_equal(s->worker_connections, 5000);
 	assert_null(s->proxy_http.charset.s);
