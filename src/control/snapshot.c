@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "store/declarative.h"
+#include <pthread.h>
 
 /* Upstream connections speak these; older ones need a policy of OpenSSL that
  * weakens everything else. */
@@ -14,12 +15,13 @@
 struct builder {
 	const struct snapshot_input *in;
 	struct snapshot *snap;
-	struct arena *a;       /* the snapshot's */
-	struct arena *scratch; /* the build's */
-	struct map services;   /* id -> struct service_plan */
-	struct map upstreams;  /* name -> struct upstream_group */
-	struct map certs;      /* id -> struct tls_cert (first), NULL second in pairs */
-	struct map contexts;   /* identity -> struct tls_context */
+	struct arena *a;              /* the snapshot's */
+	struct arena *scratch;        /* the build's */
+	struct map services;          /* id -> struct service_plan */
+	struct map upstreams;         /* name -> struct upstream_group */
+	struct map certs;             /* id -> struct lazy_certs */
+	struct cert_pair *client_ssl; /* the global client certificate, once it was needed */
+	struct map contexts;          /* identity -> struct tls_context */
 };
 
 struct upstream_group {
@@ -31,10 +33,20 @@ struct upstream_group {
 	struct balancer *balancer;
 };
 
+/* Up to two of one name: RSA and ECDSA. */
 struct cert_pair {
 	struct tls_cert *certs[2];
 	int n;
 };
+
+struct lazy_certs {
+	const struct certificate *from;
+	pthread_mutex_t lock; /* over reading it */
+	struct cert_pair pair;
+	int state; /* enum lazy, atomic: pair is immutable once it is LAZY_READ */
+};
+
+enum lazy { LAZY_UNREAD, LAZY_READ, LAZY_BAD };
 
 static str id_key(const uuid *id)
 {
@@ -43,13 +55,6 @@ static str id_key(const uuid *id)
 
 /* ---- certificates ------------------------------------------------------------ */
 
-static void drop_cert(void *p)
-{
-	struct tls_cert *c = p;
-
-	tls_cert_drop(&c);
-}
-
 static void drop_context(void *p)
 {
 	struct tls_context *c = p;
@@ -57,63 +62,105 @@ static void drop_context(void *p)
 	tls_context_drop(&c);
 }
 
-static struct err *load_cert(struct builder *b, str cert, str key, struct cert_pair *pair)
+static struct err *read_cert(str cert, str key, struct cert_pair *pair)
 {
-	struct tls_cert *c = NULL;
-
-	PASS(tls_cert_new(cert, key, &c));
-	arena_on_end(b->a, drop_cert, c);
-	pair->certs[pair->n++] = c;
+	PASS(tls_cert_new(cert, key, &pair->certs[pair->n]));
+	pair->n++;
 	return NULL;
 }
 
-static struct err *load_certificates(struct builder *b)
+static struct err *read_pair(const struct certificate *c, struct cert_pair *pair)
+{
+	PASS(read_cert(c->cert, c->key, pair));
+	if (c->cert_alt.n)
+		TRY(read_cert(c->cert_alt, c->key_alt, pair), "alternative");
+	return NULL;
+}
+
+static void drop_pair(struct cert_pair *pair)
+{
+	tls_cert_drop(&pair->certs[0]);
+	tls_cert_drop(&pair->certs[1]);
+	pair->n = 0;
+}
+
+static void end_lazy(void *p)
+{
+	struct lazy_certs *l = p;
+
+	drop_pair(&l->pair);
+	pthread_mutex_destroy(&l->lock);
+}
+
+static void read_lazy(struct lazy_certs *l)
+{
+	struct err *e = read_pair(l->from, &l->pair);
+	char id[36];
+
+	if (!e) {
+		__atomic_store_n(&l->state, LAZY_READ, __ATOMIC_RELEASE);
+		return;
+	}
+	uuid_write(l->from->id, id);
+	log_err(LOG_ERROR_, e, "certificate %.36s cannot be used", id);
+	err_forget();
+	drop_pair(&l->pair);
+	__atomic_store_n(&l->state, LAZY_BAD, __ATOMIC_RELEASE);
+}
+
+/* Any thread; reads it the first time. Its certificates, 0 when they are no good. */
+static const struct cert_pair *lazy_pair(struct lazy_certs *l)
+{
+	if (__atomic_load_n(&l->state, __ATOMIC_ACQUIRE) == LAZY_UNREAD) {
+		pthread_mutex_lock(&l->lock);
+		if (l->state == LAZY_UNREAD)
+			read_lazy(l);
+		pthread_mutex_unlock(&l->lock);
+	}
+	return &l->pair;
+}
+
+static void note_certificates(struct builder *b)
 {
 	const struct config *config = b->in->config;
 
 	for (size_t i = 0; i < config->certificates.n; i++) {
-		const struct certificate *c = &config->certificates.v[i];
-		struct cert_pair *pair = NEW(b->a, struct cert_pair);
+		struct lazy_certs *l = NEW(b->a, struct lazy_certs);
 
-		TRY(load_cert(b, c->cert, c->key, pair), "certificate " STRF,
-		    STRV(uuid_str(b->scratch, c->id)));
-		if (c->cert_alt.n)
-			TRY(load_cert(b, c->cert_alt, c->key_alt, pair),
-			    "certificate " STRF ": alternative", STRV(uuid_str(b->scratch, c->id)));
-		*map_put(b->scratch, &b->certs, id_key(&c->id)) = pair;
+		l->from = &config->certificates.v[i];
+		pthread_mutex_init(&l->lock, NULL);
+		arena_on_end(b->a, end_lazy, l);
+		*map_put(b->scratch, &b->certs, id_key(&l->from->id)) = l;
 	}
-	return NULL;
 }
 
-static void load_names(struct builder *b)
+static void note_names(struct builder *b)
 {
 	const struct config *config = b->in->config;
 
 	for (size_t i = 0; i < config->snis.n; i++) {
 		const struct sni *sni = &config->snis.v[i];
-		const struct cert_pair *pair = map_find(&b->certs, id_key(&sni->certificate));
-		struct name_certs *names = NEW(b->a, struct name_certs);
+		struct lazy_certs *l = map_find(&b->certs, id_key(&sni->certificate));
 
-		if (!pair)
+		if (!l)
 			continue;
-		names->n = pair->n;
-		memcpy(names->certs, pair->certs, sizeof(names->certs));
-		*map_put(b->a, &b->snap->names, str_lower(b->a, sni->name)) = names;
+		*map_put(b->a, &b->snap->names, str_lower(b->a, sni->name)) = l;
 		b->snap->has_wildcards |= str_find(sni->name, '*', 0) >= 0;
 	}
 }
 
-static int certs_of(const struct snapshot *s, str name, struct tls_cert *ret[2])
+static int certs_of(struct snapshot *s, str name, struct tls_cert *ret[2])
 {
-	const struct name_certs *n = map_find(&s->names, name);
+	struct lazy_certs *l = map_find(&s->names, name);
+	const struct cert_pair *pair = l ? lazy_pair(l) : NULL;
 
-	if (!n)
+	if (!pair)
 		return 0;
-	memcpy(ret, n->certs, sizeof(n->certs));
-	return n->n;
+	memcpy(ret, pair->certs, sizeof(pair->certs));
+	return pair->n;
 }
 
-int snapshot_certs(const struct snapshot *s, str name, struct tls_cert *ret[2])
+int snapshot_certs(struct snapshot *s, str name, struct tls_cert *ret[2])
 {
 	char pattern[260];
 	ptrdiff_t first, last;
@@ -172,35 +219,49 @@ static struct err *trusted_store(struct builder *b, const struct service *s, str
 	return tls_store_new(&pems, ret);
 }
 
+static void end_pair(void *p)
+{
+	drop_pair(p);
+}
+
+static struct err *own_client_cert(struct builder *b, uuid id, const struct cert_pair **ret)
+{
+	struct lazy_certs *l = map_find(&b->certs, id_key(&id));
+
+	if (!l)
+		return FAIL(ERR_INVALID, "client_certificate " STRF " does not exist",
+			    STRV(uuid_str(b->scratch, id)));
+	*ret = lazy_pair(l);
+	return (*ret)->n ? NULL
+			 : FAIL(ERR_INVALID, "client_certificate " STRF " cannot be used",
+				STRV(uuid_str(b->scratch, id)));
+}
+
 /* The client certificate: the service's own, else its upstream's, else the global one. */
 static struct err *client_cert(struct builder *b, const struct service *s, const struct upstream *u,
 			       const struct cert_pair **ret, uuid *ret_id)
 {
 	const struct settings *settings = b->in->settings;
-	struct cert_pair *global;
 	uuid id = s->client_certificate;
 
 	if (uuid_is_none(id) && u)
 		id = u->client_certificate;
 	*ret_id = id;
 	*ret = NULL;
-	if (!uuid_is_none(id)) {
-		*ret = map_find(&b->certs, id_key(&id));
-		return *ret ? NULL
-			    : FAIL(ERR_INVALID, "client_certificate " STRF " does not exist",
-				   STRV(uuid_str(b->scratch, id)));
-	}
+	if (!uuid_is_none(id))
+		return own_client_cert(b, id, ret);
 	if (!settings->client_ssl || settings->client_ssl_certs.n == 0)
 		return NULL;
-	global = map_find(&b->certs, STR("client_ssl_cert"));
-	if (!global) {
-		global = NEW(b->a, struct cert_pair);
-		TRY(load_cert(b, settings->client_ssl_certs.v[0].cert,
+	if (!b->client_ssl) {
+		struct cert_pair *global = NEW(b->a, struct cert_pair);
+
+		arena_on_end(b->a, end_pair, global);
+		TRY(read_cert(settings->client_ssl_certs.v[0].cert,
 			      settings->client_ssl_certs.v[0].key, global),
 		    "client_ssl_cert");
-		*map_put(b->scratch, &b->certs, STR("client_ssl_cert")) = global;
+		b->client_ssl = global;
 	}
-	*ret = global;
+	*ret = b->client_ssl;
 	return NULL;
 }
 
@@ -359,8 +420,8 @@ static struct err *build(struct builder *b)
 {
 	const struct config *config = b->in->config;
 
-	PASS(load_certificates(b));
-	load_names(b);
+	note_certificates(b);
+	note_names(b);
 	group_targets(b);
 	for (size_t i = 0; i < config->services.n; i++)
 		PASS(plan_service(b, &config->services.v[i]));

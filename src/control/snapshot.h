@@ -40,11 +40,9 @@ struct route_plan {
 	bool is_grpc;
 };
 
-/* The certificates of one server name. */
-struct name_certs {
-	struct tls_cert *certs[2];
-	int n;
-};
+/* A certificate entity, read when a client first asks for it: a gateway may hold
+ * thousands that nobody uses. */
+struct lazy_certs;
 
 struct snapshot {
 	struct arena *arena;
@@ -52,7 +50,7 @@ struct snapshot {
 	struct declarative_config *source; /* what config belongs to; held */
 	struct router *router;
 	struct route_plan *routes; /* by index of config->routes */
-	struct map names;          /* lower-case server name or pattern -> struct name_certs */
+	struct map names;          /* lower-case server name or pattern -> struct lazy_certs */
 	bool has_wildcards;
 	int64_t built_ms; /* how long building took */
 
@@ -81,4 +79,4 @@ static inline const struct route_plan *snapshot_route(const struct snapshot *s,
 
 /* Certificates for a server name by Kong's order: exact, *.rest, first.*, "*";
  * 0 when there are none (the default ones then serve). */
-int snapshot_certs(const struct snapshot *s, str name, struct tls_cert *ret[2]);
+int snapshot_certs(struct snapshot *s, str name, struct tls_cert *ret[2]);
