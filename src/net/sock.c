@@ -194,7 +194,8 @@ ssize_t plain_try_writev(struct sock *s, struct iovec *iov, int n)
 	if (!may_try(s, IO_WRITE))
 		return NET_AGAIN;
 	do
-		sent = sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
+		sent = n == 1 ? send(s->io.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+			      : sendmsg(s->io.fd, &m, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;

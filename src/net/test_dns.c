@@ -501,10 +501,18 @@ static void the_order_is_configured(void **state)
 	order[0] = STR("MX");
 	assert_non_null(dns_start(&o));
 	o.order = (strs){ NULL, 0 };
-	str bad[] = { STR_INIT("ns.test") };
-	o.resolvers = (strs){ bad, 1 };
-	assert_non_null(dns_start(&o));
+	static const char *const bad[] = { "ns.test", "1.2.3.4:0", "1.2.3.4:65536", "::1:x", "" };
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		str one[] = { str_of(bad[i]) };
+
+		o.resolvers = (strs){ one, 1 };
+		assert_non_null(dns_start(&o));
+	}
 	err_forget();
+	str good[] = { STR_INIT("::1"), STR_INIT("[::1]:5353"), STR_INIT("127.0.0.1") };
+	o.resolvers = (strs){ good, 3 };
+	assert_null(dns_start(&o));
+	dns_stop();
 }
 
 static void remembers_type(void)

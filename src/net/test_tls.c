@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -655,6 +656,75 @@ static void the_server_chooses_among_the_clients_protocols(void **state)
 	}
 }
 
+/* ---- threads -------------------------------------------------------------------------------------------- */
+
+struct worker {
+	struct tls_context *server, *client;
+	int n_good;
+};
+
+static void meets_often(void *p)
+{
+	struct worker *x = p;
+
+	for (int i = 0; i < 20; i++) {
+		struct meeting m = { .server_context = x->server,
+				     .client_context = x->client,
+				     .name = "leaf.test",
+				     .verify_name = true };
+		int fd[2];
+
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+		sock_init(&m.a, fd[0]);
+		sock_init(&m.b, fd[1]);
+		fiber_start("server", serves, &m);
+		x->n_good += !tls_connect(&m.a, m.client_context, str_of(m.name), true, SOON);
+		err_forget();
+		sock_close(&m.a);
+		while (!m.is_server_done)
+			fiber_yield();
+	}
+	loop_stop(loop_self());
+}
+
+static void *meets_on_a_thread(void *p)
+{
+	run_fiber(meets_often, p);
+	return NULL;
+}
+
+static void contexts_are_shared_between_threads(void **state)
+{
+	struct tls_cert *c CLEANUP(tls_cert_drop) =
+		cert_of(str_cat(pool, leaf.cert, middle.cert), leaf.pem_key);
+	struct tls_store *store CLEANUP(tls_store_drop) = NULL;
+	struct tls_context *server CLEANUP(tls_context_drop) = NULL;
+	struct tls_context *client CLEANUP(tls_context_drop) = NULL;
+	struct worker x[3];
+	pthread_t threads[3];
+
+	(void)state;
+	assert_null(tls_store_new(&(strs){ &root.cert, 1 }, &store));
+	assert_null(tls_context_server(&(struct tls_server_options){ .protocols = TLS_1_2 | TLS_1_3,
+								     .session_tickets = true,
+								     .certs = { c } },
+				       &server));
+	assert_null(tls_context_client(&(struct tls_client_options){ .protocols = TLS_1_2 | TLS_1_3,
+								     .verify = true,
+								     .verify_depth = 1,
+								     .store = store },
+				       &client));
+	for (int i = 0; i < 3; i++) {
+		x[i] = (struct worker){ server, client, 0 };
+		pthread_create(&threads[i], NULL, meets_on_a_thread, &x[i]);
+	}
+	for (int i = 0; i < 3; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(x[i].n_good, 20);
+	}
+}
+
 /* ---- PEM ------------------------------------------------------------------------------------------------ */
 
 static str encrypted_key(void)
@@ -842,6 +912,7 @@ int main(void)
 		cmocka_unit_test(certificates_are_picked_by_name),
 		cmocka_unit_test(certificates_are_verified_as_asked),
 		cmocka_unit_test(the_server_chooses_among_the_clients_protocols),
+		cmocka_unit_test(contexts_are_shared_between_threads),
 		cmocka_unit_test(bad_pem_is_refused_in_plain_words),
 		cmocka_unit_test(contexts_refuse_what_cannot_be),
 		cmocka_unit_test(self_signed_certificates_verify_by_themselves),

@@ -66,7 +66,9 @@ void tls_context_drop(struct tls_context **c);
 
 /* ---- connections ------------------------------------------------------------ */
 
-/* Handshakes on a connected plain sock, which is TLS from then on.
+/* Handshakes on a connected plain sock, which is TLS from then on, even when the
+ * handshake fails: with ERR_TIMEOUT, ERR_CANCELLED, or ERR_REFUSED, whose text says
+ * "certificate verify error: (18:self-signed certificate)" or what OpenSSL says.
  * `arg` reaches the context's pick function instead of pick_arg when not NULL. */
 MUST_CHECK struct err *tls_accept(struct sock *s, struct tls_context *c, void *arg, deadline until)
 	SUSPENDS;
