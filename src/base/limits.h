@@ -9,7 +9,7 @@
 #define LIMIT_CONF_FILE      (4 * 1024 * 1024)    /* kong.conf */
 #define LIMIT_PATTERN_STEPS  100000               /* a Lua pattern's match */
 #define LIMIT_REGEX_MATCH    100000               /* PCRE2 match limit */
-#define LIMIT_REGEX_DEPTH    1000                 /* PCRE2 heap/depth limit */
+#define LIMIT_REGEX_DEPTH    100000               /* PCRE2 depth limit, without JIT */
 #define LIMIT_HTTP_HEADERS   1000                 /* header lines of one message */
 #define LIMIT_HTTP_TARGET    (64 * 1024)          /* bytes of a request target, at most */
 #define LIMIT_HTTP_HEAD      (256 * 1024)         /* bytes of a head, whatever is configured */

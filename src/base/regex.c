@@ -6,14 +6,16 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 
 #define JIT_STACK_START ((size_t)32 * 1024)
 #define JIT_STACK_MAX   ((size_t)1024 * 1024)
 #define PAIRS_START     32
-#define HEAP_LIMIT_KIB  4096
+#define HEAP_LIMIT_KIB  8192
 
 struct regex {
 	pcre2_code *code;
@@ -144,6 +146,21 @@ struct err *regex_new(struct arena *a, str pattern, unsigned flags, struct regex
 	return NULL;
 }
 
+/* Somebody may be relying on the rule that now does not match; once a second at most,
+ * because the texts come from outside. */
+static void tell_limit(size_t n, int no)
+{
+	static _Atomic int64_t told_at;
+	int64_t now = clock_mono_ms(), last = told_at;
+
+	if (last && now - last < 1000)
+		return;
+	if (atomic_compare_exchange_strong(&told_at, &last, now))
+		log_warn("a regular expression gave up on a text of %zu bytes (PCRE2 error %d); "
+			 "it counts as no match",
+			 n, no);
+}
+
 bool regex_match(const struct regex *re, str subject, struct regex_span *ret, size_t cap)
 {
 	return regex_match_from(re, subject, 0, ret, cap);
@@ -161,8 +178,9 @@ bool regex_match_from(const struct regex *re, str subject, size_t from, struct r
 		return false;
 	n = pcre2_match(re->code, text, subject.n, from, 0, s->data, s->context);
 	if (n < 0) {
-		if (n != PCRE2_ERROR_NOMATCH)
-			log_debug("a regular expression gave up on %zu bytes (%d)", subject.n, n);
+		/* texts that are no UTF-8 have the numbers between; they just do not match */
+		if (n != PCRE2_ERROR_NOMATCH && n <= PCRE2_ERROR_BADDATA)
+			tell_limit(subject.n, n);
 		return false;
 	}
 	pairs = pcre2_get_ovector_pointer(s->data);

@@ -84,6 +84,18 @@ static void catastrophes_end_at_the_limit(void **state)
 				 NULL, 0));
 }
 
+static void long_texts_match_with_jit_and_without(void **state)
+{
+	CLEANUP(arena_drop) struct arena *a = arena_new();
+	char subject[8000];
+
+	(void)state;
+	memset(subject, 'a', sizeof(subject));
+	for (unsigned flags = 0; flags <= REGEX_NO_JIT; flags += REGEX_NO_JIT)
+		assert_true(regex_match(compile(a, "^(?:(a)|b)*$", flags), str_at(subject, 8000),
+					NULL, 0));
+}
+
 static void many_groups_fit(void **state)
 {
 	CLEANUP(arena_drop) struct arena *a = arena_new();
@@ -135,6 +147,7 @@ int main(void)
 		cmocka_unit_test(flags_mean_what_they_say),
 		cmocka_unit_test(bad_patterns_are_told_with_their_offset),
 		cmocka_unit_test(catastrophes_end_at_the_limit),
+		cmocka_unit_test(long_texts_match_with_jit_and_without),
 		cmocka_unit_test(many_groups_fit),
 		cmocka_unit_test(threads_share_one),
 	};
