@@ -103,6 +103,31 @@ void value_set(struct arena *a, struct value *object, str key, struct value *v)
 	m->value = v;
 }
 
+void value_reserve(struct arena *a, struct value *v, uint32_t n)
+{
+	size_t size = v->kind == VALUE_ARRAY ? sizeof(*v->items) : sizeof(*v->members);
+	void *old = v->kind == VALUE_ARRAY ? (void *)v->items : (void *)v->members;
+	void *p;
+
+	if (n <= v->cap)
+		return;
+	p = arena_alloc(a, arena_times_(n, size));
+	if (v->n)
+		memcpy(p, old, v->n * size);
+	v->cap = n;
+	if (v->kind == VALUE_ARRAY)
+		v->items = p;
+	else
+		v->members = p;
+}
+
+void value_append(struct arena *a, struct value *object, str key, struct value *v)
+{
+	if (object->n == object->cap)
+		object->members = grow(a, object, object->members, sizeof(*object->members));
+	object->members[object->n++] = (struct member){ .key = key, .value = v };
+}
+
 void value_unset(struct value *object, str key)
 {
 	struct member *m = find_member(object, key);

@@ -52,6 +52,11 @@ void value_add(struct arena *a, struct value *array, struct value *item);
 void value_set(struct arena *a, struct value *object, str key, struct value *v);
 void value_unset(struct value *object, str key);
 
+/* Room for n items or members in all; and one more member, known to be new: together they
+ * build big objects without looking for each key. */
+void value_reserve(struct arena *a, struct value *v, uint32_t n);
+void value_append(struct arena *a, struct value *object, str key, struct value *v);
+
 /* The member, or NULL when v is no object (NULL included) or has no such key. */
 struct value *value_get(const struct value *v, const char *key);
 struct value *value_get_str(const struct value *v, str key);

@@ -139,7 +139,6 @@ static struct err *parse(struct arena *a, const struct settings *s, int declarat
 	static const str empty = STR_INIT("_format_version: \"3.0\"\n");
 	struct declarative_options o = {
 		.now_ms = clock_wall_ms(),
-		.is_compatible_router = s->router_kind == ROUTER_TRADITIONAL_COMPATIBLE,
 	};
 	struct db_error error = { 0 };
 	str text;

@@ -44,10 +44,20 @@ static bool is_scalar(const struct value *v)
 	return v->kind != VALUE_ARRAY && v->kind != VALUE_OBJECT;
 }
 
-/* Scalars are never changed in place, so that all documents may share them. */
+/* Scalars, and lists of them that are in order already, are never changed in place, so
+ * that all documents may share them. */
+static bool may_share(const struct value *v)
+{
+	bool may = v->kind != VALUE_OBJECT;
+
+	for (uint32_t i = 0; v->kind == VALUE_ARRAY && i < v->n; i++)
+		may &= is_scalar(v->items[i]);
+	return may;
+}
+
 static struct value *default_of(const struct run *r, const struct rule *rule)
 {
-	return is_scalar(rule->def) ? rule->def : value_copy(r->a, rule->def);
+	return may_share(rule->def) ? rule->def : value_copy(r->a, rule->def);
 }
 
 static struct value *missing_value(const struct run *r, const struct rule *rule)
@@ -104,29 +114,42 @@ static void drop_duplicates_by_map(struct arena *a, struct value *v)
 				continue;
 			*slot = item;
 		}
-		v->items[n++] = item;
+		if (n != i)
+			v->items[n] = item;
+		n++;
 	}
 	v->n = n;
 }
 
-/* Of equal scalars the first stays.  Tables are never equal to another (Lua). */
+/* Whether the i-th is one of those before it.  Tables are never equal to another (Lua). */
+static bool is_known(const struct value *v, uint32_t i)
+{
+	if (!is_scalar(v->items[i]))
+		return false;
+	for (uint32_t k = 0; k < i; k++) {
+		if (value_eq(v->items[k], v->items[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Of equal scalars the first stays.  Nothing is written where there is nothing to drop. */
 static void drop_duplicates(struct arena *a, struct value *v)
 {
-	uint32_t n = 0;
+	uint32_t i = 0;
 
 	if (v->n > SET_LINEAR) {
 		drop_duplicates_by_map(a, v);
 		return;
 	}
-	for (uint32_t i = 0; i < v->n; i++) {
-		bool is_known = false;
-
-		for (uint32_t k = 0; k < n && !is_known; k++)
-			is_known = is_scalar(v->items[i]) && value_eq(v->items[k], v->items[i]);
-		if (!is_known)
-			v->items[n++] = v->items[i];
+	while (i < v->n) {
+		if (!is_known(v, i)) {
+			i++;
+			continue;
+		}
+		memmove(&v->items[i], &v->items[i + 1], (v->n - i - 1) * sizeof(*v->items));
+		v->n--;
 	}
-	v->n = n;
 }
 
 /* An empty table is whatever it should be. */
@@ -147,8 +170,12 @@ static void complete_list(const struct run *r, const struct rule *rule, struct v
 		return;
 	if (rule->kind == FIELD_SET)
 		drop_duplicates(r->a, v);
-	for (uint32_t i = 0; i < v->n; i++)
-		v->items[i] = schema_complete_value(&items, rule->elements, v->items[i]);
+	for (uint32_t i = 0; i < v->n; i++) {
+		struct value *item = schema_complete_value(&items, rule->elements, v->items[i]);
+
+		if (item != v->items[i])
+			v->items[i] = item;
+	}
 }
 
 static void complete_map(const struct run *r, const struct rule *rule, struct value *v)
@@ -271,6 +298,7 @@ struct value *schema_complete_record(const struct run *r, const struct schema *s
 {
 	const struct schema *variant;
 	struct value *errors;
+	uint32_t at = 0;
 
 	if (r->op != SCHEMA_SELECT && s->n_shorthands) {
 		errors = expand_shorthands(r, s, doc);
@@ -278,14 +306,18 @@ struct value *schema_complete_record(const struct run *r, const struct schema *s
 			return errors;
 	}
 	variant = schema_variant(s, doc);
+	if (r->op != SCHEMA_UPDATE)
+		value_reserve(r->a, doc, (uint32_t)s->n);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct rule *rule = schema_rule(s, variant, i);
-		struct value *before = value_get_str(doc, rule->name), *v = before;
+		struct value *before = schema_get_next(doc, rule->name, &at), *v = before;
 
 		if (rule->row->is_auto && r->op != SCHEMA_SELECT)
 			v = auto_value(r, rule, v);
 		v = schema_complete_value(r, rule, v);
-		if (v && v != before)
+		if (v && !before)
+			value_append(r->a, doc, rule->name, v);
+		else if (v && v != before)
 			value_set(r->a, doc, rule->name, v);
 	}
 	return NULL;

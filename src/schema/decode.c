@@ -136,14 +136,31 @@ static void decode_value(struct arena *a, const struct rule *rule, const struct 
 	}
 }
 
+struct value *schema_get_next(const struct value *doc, str name, uint32_t *at)
+{
+	if (value_is_null(doc) || doc->kind != VALUE_OBJECT)
+		return NULL;
+	for (uint32_t tried = 0, i = *at; tried < doc->n; tried++, i++) {
+		if (i >= doc->n)
+			i = 0;
+		if (!str_eq(doc->members[i].key, name))
+			continue;
+		*at = i + 1;
+		return doc->members[i].value;
+	}
+	return NULL;
+}
+
 static void decode_record(struct arena *a, const struct schema *s, const struct value *doc,
 			  char *to)
 {
+	uint32_t at = 0;
+
 	for (size_t i = 0; i < s->n; i++) {
 		const struct rule *rule = &s->rules[i];
 
 		if (rule->row->offset != FIELD_NOT_KEPT)
-			decode_value(a, rule, value_get_str(doc, rule->name),
+			decode_value(a, rule, schema_get_next(doc, rule->name, &at),
 				     to + rule->row->offset);
 	}
 }
@@ -197,12 +214,14 @@ struct value *schema_render(struct arena *a, const struct schema *s, const struc
 {
 	const struct schema *variant = schema_variant(s, doc);
 	struct value *shown = value_object(a);
+	uint32_t at = 0;
 
+	value_reserve(a, shown, (uint32_t)s->n + 1);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct rule *rule = schema_rule(s, variant, i);
 
-		value_set(a, shown, rule->name,
-			  render_value(a, rule, value_get_str(doc, rule->name)));
+		value_append(a, shown, rule->name,
+			     render_value(a, rule, schema_get_next(doc, rule->name, &at)));
 	}
 	if (s->traits.has_ttl && value_get(doc, "ttl"))
 		value_set(a, shown, STR("ttl"), value_get(doc, "ttl"));

@@ -60,6 +60,10 @@ struct run {
 	bool keep_references;
 };
 
+/* The member, looked for first where the last one was found: documents are mostly in the
+ * order of the rows.  *at starts at 0. */
+struct value *schema_get_next(const struct value *doc, str name, uint32_t *at);
+
 /* compile.c */
 const struct rule *schema_find_rule(const struct schema *s, str name);
 const struct rule *schema_rule_new(struct arena *a, const char *schema_name,

@@ -56,6 +56,7 @@ struct schema_options {
 	int64_t now_ms; /* for created_at, updated_at */
 	const struct value *
 		before; /* update: the entity as it is, for record-level checks and immutable fields */
+	bool is_transformed;  /* secrets are hashed already (_transform: false) */
 	bool keep_references; /* foreign fields may hold {"name": ...} or a string still */
 };
 

@@ -525,6 +525,7 @@ struct value *schema_judge_record(const struct run *r, const struct schema *s,
 {
 	const struct schema *variant = schema_variant(s, doc);
 	struct value *errors = check_variant(r->a, s, doc, variant);
+	uint32_t at = 0;
 
 	if (errors)
 		return errors;
@@ -540,7 +541,7 @@ struct value *schema_judge_record(const struct run *r, const struct schema *s,
 
 		if (!s->rules[i].is_required)
 			continue;
-		v = value_get_str(doc, s->rules[i].name);
+		v = schema_get_next(doc, s->rules[i].name, &at);
 		if (v ? v->kind == VALUE_NULL : full)
 			value_set(r->a, errors, s->rules[i].name,
 				  schema_say(r->a, "required field missing"));

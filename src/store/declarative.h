@@ -15,8 +15,7 @@ struct declarative_options {
 	str name; /* of the file, for messages; its ending chooses the parser; empty: both are tried */
 	str hash; /* 32 hex digits instead of the text's own MD5; empty: that */
 	int64_t now_ms;
-	bool flatten_errors;
-	bool is_compatible_router; /* ... what the routes' checks depend on */
+	bool flatten_errors; /* an error's `flattened` is wanted too */
 };
 
 /* Parses a text. On failure *ret_error is filled (code 14; message; fields tree). */
@@ -30,10 +29,10 @@ bool declarative_from_value(struct arena *a, struct value *doc, str hash_of,
 struct declarative_config *declarative_hold(struct declarative_config *d); /* any thread */
 void declarative_drop(struct declarative_config **d);
 
-const char *
-declarative_hash(const struct declarative_config *d); /* 32 hex digits: MD5 of the text */
-const struct config *
-declarative_config(const struct declarative_config *d); /* decoded; lives as long as d */
+/* 32 hex digits: MD5 of the text; all zero when there are no entities. */
+const char *declarative_hash(const struct declarative_config *d);
+/* Decoded; lives as long as d. */
+const struct config *declarative_config(const struct declarative_config *d);
 /* {"services": {id: {...}}, ...}: what POST /config answers. */
 struct value *declarative_entities(struct arena *a, const struct declarative_config *d);
 /* As kong.yml, what GET /config shows. */
@@ -42,6 +41,6 @@ str declarative_yaml(struct arena *a, const struct declarative_config *d);
 /* A store over whichever configuration is current; swap is atomic, readers keep
  * what they hold.  Never suspends. */
 struct store *store_memory_new(void);
-void store_memory_swap(struct store *s,
-		       struct declarative_config *d);          /* takes one hold of its own */
-struct declarative_config *store_memory_hold(struct store *s); /* the current one, held; or NULL */
+void store_memory_swap(struct store *s, struct declarative_config *d); /* with a hold of its own */
+/* The current one, held; NULL before the first. */
+struct declarative_config *store_memory_hold(struct store *s);

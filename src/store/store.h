@@ -38,8 +38,9 @@ enum db_code {
 struct db_error {
 	enum db_code code;
 	str message;
-	struct value *fields; /* or options for code 11; NULL: none */
-	struct err *cause;    /* of DB_DATABASE_ERROR, for the log */
+	struct value *fields;    /* or options for code 11; NULL: none */
+	struct value *flattened; /* of code 14, when asked for: one entry per entity */
+	struct err *cause;       /* of DB_DATABASE_ERROR, for the log */
 };
 
 const char *db_error_name(enum db_code code); /* "unique constraint violation" */
