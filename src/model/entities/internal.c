@@ -58,7 +58,6 @@ const struct entity workspaces_entity = {
 	.cache_key = "name",
 	.help = "What all entities live in.",
 	.fields = workspace_fields,
-	.is_hidden = true,
 };
 
 const struct entity parameters_entity = {
