@@ -56,6 +56,7 @@ def test_check_layers(tree, files, says):
     (SPDX + '#include "http/x.h"\n', None),
     (STORY + 'int a; // desk\n', '// comment'),
     (STORY + '/* TODO: later */\n', 'unfinished'),
+    (STORY + '/* see SOMEWHERE.md */\n', 'not in the repository'),
     (STORY + 'void f(void) { goto out; out:; }\n', 'goto'),
     (STORY + 'void *f(void) { return malloc(1); }\n', 'malloc'),
     (STORY + 'const char *s = "malloc(1) // goto x";\n', None),

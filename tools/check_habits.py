@@ -4,8 +4,9 @@
 
 Every C file opens with its SPDX line and its story (a source that goes straight
 to its own door, x.c to x.h, has its story there); comments are /* */ alone; no
-goto; nothing marked as unfinished; memory comes from arenas, so malloc and its
-kin appear only in base/, fiber/ and the adapters named in src/LAYERS.
+goto; nothing marked as unfinished; no page named that is not here; memory comes
+from arenas, so malloc and its kin appear only in base/, fiber/ and the adapters
+named in src/LAYERS.
 """
 import fnmatch
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 
 TOKEN = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|//[^\n]*', re.S)
+PAGE = re.compile(r'\b[\w/.-]+\.md\b')
 UNFINISHED = re.compile(r'\b(?:TODO|FIXME|XXX|HACK)\b')
 GOTO = re.compile(r'\bgoto\s+\w+')
 HEAP = re.compile(r'\b(?:malloc|calloc|realloc|free|strdup|strndup|asprintf|vasprintf)\s*\(')
@@ -44,6 +46,10 @@ def check(file, heap_allowed):
             yield f'{at(m.start())}: // comment'
         if m[0].startswith('/') and UNFINISHED.search(m[0]):
             yield f'{at(m.start())}: unfinished: {UNFINISHED.search(m[0])[0]}'
+        if m[0].startswith('/'):
+            for page in PAGE.findall(m[0]):
+                if not any(os.path.exists(os.path.join(d, page)) for d in ('', 'docs')):
+                    yield f'{at(m.start())}: {page} is not in the repository'
     bare = TOKEN.sub(lambda m: re.sub(r'[^\n]', ' ', m[0]), whole)
     for m in GOTO.finditer(bare):
         yield f'{at(m.start())}: goto'
