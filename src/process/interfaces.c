@@ -2,7 +2,7 @@
 #include "process/interfaces.h"
 
 #include "admin/admin.h"
-#include "observe/access_log.h"
+#include "process/openers.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -124,46 +124,6 @@ static void handle_status(void *p, struct api_request *r, struct api_reply *repl
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-static struct err *make_tls(const struct settings *s, const struct setting_certs *certs,
-			    struct tls_context **ret)
-{
-	struct tls_cert *pair[2] = { NULL, NULL };
-	struct tls_server_options o = {
-		.protocols = s->http_tls.protocols,
-		.ciphers = s->http_tls.ciphers,
-		.prefer_server_ciphers = s->http_tls.prefer_server_ciphers,
-		.session_tickets = s->http_tls.session_tickets,
-		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
-		.alpn = { (str[]){ STR_INIT("http/1.1") }, 1 },
-	};
-	struct err *e = NULL;
-
-	for (size_t i = 0; i < certs->n && i < 2 && !e; i++)
-		e = tls_cert_new(certs->v[i].cert, certs->v[i].key, &pair[i]);
-	memcpy(o.certs, pair, sizeof(pair));
-	if (!e)
-		e = tls_context_server(&o, ret);
-	tls_cert_drop(&pair[0]);
-	tls_cert_drop(&pair[1]);
-	return e;
-}
-
-static struct err *open_log(struct arena *a, const struct settings *s, const struct setting_log *l,
-			    struct face *f)
-{
-	struct access_format *format;
-	str text = str_of(access_format_combined);
-
-	if (!l->path.n)
-		return NULL;
-	for (size_t i = 0; i < s->log_formats.n; i++) {
-		if (str_eq(s->log_formats.v[i].name, l->format))
-			text = s->log_formats.v[i].value;
-	}
-	PASS(access_format_new(a, text, &format));
-	return access_log_open(str_z(a, l->path), format, 1, &f->log);
-}
-
 struct face_kind {
 	enum listener_role role;
 	const char *name;
@@ -189,11 +149,12 @@ static struct err *open_face(struct arena *a, const struct worker_start *start, 
 	};
 
 	if (is_admin ? s->admin_ssl_enabled : s->status_ssl_enabled)
-		TRY(make_tls(s, is_admin ? &s->admin_ssl_certs : &s->status_ssl_certs, &f->tls),
-		    "%s_ssl_cert", o.name);
+		PASS(open_server_tls(s, is_admin ? "admin_ssl_cert" : "status_ssl_cert",
+				     is_admin ? &s->admin_ssl_certs : &s->status_ssl_certs, NULL,
+				     &f->tls));
 	o.tls = f->tls;
-	TRY(open_log(a, s, is_admin ? &s->admin_access : &s->status_access, f), "%s_access_log",
-	    o.name);
+	PASS(open_access_log(a, s, is_admin ? "admin_access_log" : "status_access_log",
+			     is_admin ? &s->admin_access : &s->status_access, 1, &f->log));
 	f->server = api_server_new(&o);
 	for (size_t i = 0; i < start->n_listeners; i++) {
 		const struct worker_listener *l = &start->listeners[i];

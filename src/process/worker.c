@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "listen/acceptor.h"
 #include "process/interfaces.h"
+#include "process/openers.h"
 #include "serve/client.h"
 #include <errno.h>
 #include <pthread.h>
@@ -264,51 +265,6 @@ static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
 	return s ? snapshot_certs(s, sni, ret) : 0;
 }
 
-static struct err *proxy_tls(struct worker *w)
-{
-	const struct settings *s = w->settings;
-	struct tls_cert *certs[2] = { NULL, NULL };
-	struct tls_server_options o = {
-		.protocols = s->http_tls.protocols,
-		.ciphers = s->http_tls.ciphers,
-		.prefer_server_ciphers = s->http_tls.prefer_server_ciphers,
-		.session_tickets = s->http_tls.session_tickets,
-		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
-		.dhparam_pem = s->http_tls.dhparam,
-		.alpn = { (str[]){ STR_INIT("http/1.1") }, 1 },
-		.pick = pick_certs,
-	};
-	struct err *e = NULL;
-
-	if (!s->proxy_ssl_enabled)
-		return NULL;
-	for (size_t i = 0; i < s->ssl_certs.n && i < 2 && !e; i++)
-		e = tls_cert_new(s->ssl_certs.v[i].cert, s->ssl_certs.v[i].key, &certs[i]);
-	memcpy(o.certs, certs, sizeof(certs));
-	if (!e)
-		e = tls_context_server(&o, &w->shared.tls);
-	tls_cert_drop(&certs[0]);
-	tls_cert_drop(&certs[1]);
-	return e;
-}
-
-static struct err *proxy_log(struct worker *w)
-{
-	const struct settings *s = w->settings;
-	struct access_format *format;
-	str text = str_of(access_format_combined);
-
-	if (!s->proxy_access.path.n)
-		return NULL;
-	for (size_t i = 0; i < s->log_formats.n; i++) {
-		if (str_eq(s->log_formats.v[i].name, s->proxy_access.format))
-			text = s->log_formats.v[i].value;
-	}
-	TRY(access_format_new(w->arena, text, &format), "proxy_access_log");
-	return access_log_open(str_z(w->arena, s->proxy_access.path), format, w->n_lanes,
-			       &w->shared.access_log);
-}
-
 static struct err *start_dns(struct worker *w)
 {
 	const struct settings *s = w->settings;
@@ -367,8 +323,10 @@ static struct err *make_worker(struct worker *w)
 	PASS(offload_start(OFFLOAD_THREADS));
 	share(w);
 	PASS(start_dns(w));
-	TRY(proxy_tls(w), "ssl_cert");
-	PASS(proxy_log(w));
+	if (s->proxy_ssl_enabled)
+		PASS(open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, &w->shared.tls));
+	PASS(open_access_log(w->arena, s, "proxy_access_log", &s->proxy_access, w->n_lanes,
+			     &w->shared.access_log));
 	return run_lanes(w);
 }
 
@@ -377,6 +335,7 @@ static void tick(struct timer *t)
 	struct worker *w = CONTAINER(t, struct worker, tick);
 
 	interfaces_tick(w->interfaces);
+	balance_store_tick(w->balancers);
 	timer_set(&w->tick, loop_now_ms() + 1000);
 }
 

@@ -4,13 +4,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/req.h"
+#include "serve/tunnel.h"
 #include <netinet/tcp.h>
 #include <unistd.h>
 
 #define LINGER_READ (16 * 1024)
 
 /* What follows a request, or a read that found nothing. */
-enum turn { TURN_AGAIN, TURN_PARK, TURN_CLOSE, TURN_LINGER };
+enum turn { TURN_AGAIN, TURN_PARK, TURN_CLOSE, TURN_LINGER, TURN_TUNNEL };
 
 static void run(void *arg);
 
@@ -176,6 +177,8 @@ static enum turn next_turn(struct req *r)
 	struct client *c = r->client;
 	struct body *b = &r->body;
 
+	if (c->tunnel)
+		return TURN_TUNNEL;
 	if (r->is_client_gone || fiber_is_cancelled())
 		return TURN_CLOSE;
 	if (!r->keep_alive)
@@ -235,6 +238,8 @@ static enum turn serve_one(struct client *c)
 	turn = next_turn(r);
 	body_done(&r->body);
 	err_forget();
+	if (turn == TURN_TUNNEL) /* which has the arena now */
+		a = NULL;
 	return turn;
 }
 
@@ -310,6 +315,10 @@ static void run(void *arg)
 		turn = TURN_CLOSE;
 	while (turn == TURN_AGAIN)
 		turn = serve_one(c);
+	if (turn == TURN_TUNNEL) {
+		tunnel_run(c->tunnel);
+		return;
+	}
 	if (turn == TURN_LINGER)
 		linger(c);
 	if (turn == TURN_PARK && !c->proxy->is_draining) {

@@ -27,9 +27,10 @@ struct client {
 	uint32_t begin, end;
 	uint64_t serial;
 	unsigned requests;
-	deadline keep_until; /* life of the connection at most */
-	bool is_trusted;     /* peer is one of trusted_ips */
-	bool is_greeted;     /* PROXY header and handshake are behind it */
+	deadline keep_until;   /* life of the connection at most */
+	struct tunnel *tunnel; /* that has taken the connection over, or NULL */
+	bool is_trusted;       /* peer is one of trusted_ips */
+	bool is_greeted;       /* PROXY header and handshake are behind it */
 	bool is_tls;
 	bool is_parked;
 };

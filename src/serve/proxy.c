@@ -2,7 +2,7 @@
 #include "serve/proxy.h"
 
 #include "base/mem.h"
-#include "serve/client.h"
+#include "serve/tunnel.h"
 
 static void tick(struct timer *t)
 {
@@ -66,6 +66,8 @@ void proxy_stop(struct proxy *p)
 	list_for_each (&p->clients, struct client, link, c) {
 		if (c->is_parked)
 			client_close(c);
+		else if (c->tunnel && tunnel_is_parked(c->tunnel))
+			tunnel_end(c->tunnel);
 	}
 	links_close_idle(p->links);
 }

@@ -9,6 +9,7 @@
 #include "serve/forward.h"
 
 #include "base/log.h"
+#include "serve/tunnel.h"
 
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
 #define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
@@ -346,6 +347,7 @@ static enum outcome upgrade(struct trial *t)
 	const struct http_header *to = http_get(&t->response.headers, HTTP_UPGRADE);
 	struct block *head;
 	struct iovec iov;
+	bool is_sent;
 	uint32_t n;
 
 	if (!r->in.wants_upgrade || !to || !str_is_ci(to->value, "websocket"))
@@ -356,13 +358,14 @@ static enum outcome upgrade(struct trial *t)
 		return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
 	iov = (struct iovec){ head->data, n };
 	r->bytes_sent = n;
-	if (send_all(&r->client->sock, &iov, 1, r->proxy->shared->settings->proxy_http.send_timeout,
-		     NULL) == 1)
-		tunnel(r, &t->link->sock, str_at(t->block->data + t->begin, t->end - t->begin),
-		       timeout_of(r->service->service->read_timeout));
+	is_sent = send_all(&r->client->sock, &iov, 1,
+			   r->proxy->shared->settings->proxy_http.send_timeout, NULL) == 1;
 	block_put(&head);
-	link_close(&t->link);
-	r->is_client_gone = true;
+	if (is_sent)
+		tunnel_open(r, &t->link, str_at(t->block->data + t->begin, t->end - t->begin),
+			    timeout_of(r->service->service->read_timeout));
+	else
+		r->is_client_gone = true;
 	return OUTCOME_OK;
 }
 

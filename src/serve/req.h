@@ -54,6 +54,7 @@ struct req {
 /* serve.c: the whole road. */
 void serve(struct req *r) SUSPENDS;
 void serve_bad_head(struct req *r, int status) SUSPENDS; /* the head could not be read */
+void log_request(struct req *r);
 
 /* forward.c: sends the request to a target and relays what comes back. */
 void forward(struct req *r) SUSPENDS;
@@ -70,10 +71,6 @@ void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* 
 void reply_page(struct req *r, int status) SUSPENDS; /* error page, its type by Accept */
 void reply_redirect(struct req *r, int status, str location) SUSPENDS;
 void reply_upgrade(struct req *r, const char *protocols, const char *message) SUSPENDS; /* 426 */
-
-/* tunnel.c: after 101, bytes both ways until one side is gone or both were
- * silent for timeout_ms. `early`: what the upstream sent behind its head. */
-void tunnel(struct req *r, struct sock *upstream, str early, int64_t timeout_ms) SUSPENDS;
 
 /* real_ip.c: whom the request comes from. */
 void real_ip(struct req *r);

@@ -132,7 +132,7 @@ static void build_path(struct req *r)
 
 /* ---- the log line ------------------------------------------------------------------ */
 
-static void log_request(struct req *r)
+void log_request(struct req *r)
 {
 	struct access_log *log = r->proxy->shared->access_log;
 	struct client *c = r->client;
@@ -156,6 +156,8 @@ static void log_request(struct req *r)
 		.connection_requests = c->requests,
 		.is_tls = c->is_tls,
 		.host = r->host,
+		.uri = r->path,
+		.is_aborted = r->is_client_gone,
 		.reply_headers = &r->reply,
 	};
 
@@ -185,9 +187,13 @@ void serve(struct req *r)
 		build_path(r);
 		forward(r);
 	}
-	log_request(r);
+	if (!r->client->tunnel) /* which logs when it ends */
+		log_request(r);
 	if (r->snap)
 		current_release(r->snap, r->proxy->index);
+	r->snap = NULL;
+	r->route = NULL;
+	r->service = NULL;
 }
 
 void serve_bad_head(struct req *r, int status)

@@ -1,18 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A tunnel after 101: bytes both ways.  The end of one direction is passed on
- * (half-close), and the tunnel ends when both have ended, when either side is
- * gone, or when both were silent for the timeout. */
-#include "serve/req.h"
+#include "serve/tunnel.h"
 
 struct direction {
 	struct sock *from, *to;
-	struct block *block;
+	struct block *block; /* only while there is something in it */
 	uint32_t begin, end;
 	bool is_over; /* from has ended and everything was passed on */
 	uint64_t passed;
 };
 
+struct tunnel {
+	struct req *r; /* for its log line; in r->arena, as this is */
+	struct link *link;
+	struct direction up, down;
+	struct timer timer; /* while parked */
+	int64_t timeout_ms;
+	bool is_parked;
+};
+
 enum moved { MOVED_NOTHING, MOVED_SOMETHING, MOVED_BROKEN };
+
+/* ---- moving --------------------------------------------------------------------------- */
+
+/* Something to pass on: 1, nothing now: 0, ended or broken: -1 (*ret says which). */
+static bool read_more(struct direction *d, enum moved *ret)
+{
+	ssize_t n;
+
+	if (!d->block)
+		d->block = block_get(BLOCK_SMALL);
+	n = sock_try_read(d->from, d->block->data, d->block->size);
+	if (n > 0) {
+		d->begin = 0;
+		d->end = (uint32_t)n;
+		return true;
+	}
+	block_put(&d->block);
+	d->begin = d->end = 0;
+	if (n == NET_EOF) {
+		d->is_over = true;
+		*ret = sock_shutdown_write(d->to) == NET_OK ? MOVED_SOMETHING : MOVED_BROKEN;
+	} else if (n != NET_AGAIN) {
+		*ret = MOVED_BROKEN;
+	}
+	return false;
+}
 
 static enum moved move(struct direction *d)
 {
@@ -21,20 +53,8 @@ static enum moved move(struct direction *d)
 	while (!d->is_over) {
 		ssize_t n;
 
-		if (d->begin == d->end) {
-			d->begin = d->end = 0;
-			n = sock_try_read(d->from, d->block->data, d->block->size);
-			if (n == NET_AGAIN)
-				return moved;
-			if (n < 0)
-				return MOVED_BROKEN;
-			if (n == 0) {
-				d->is_over = true;
-				return sock_shutdown_write(d->to) == NET_EOF ? MOVED_SOMETHING
-									     : MOVED_BROKEN;
-			}
-			d->end = (uint32_t)n;
-		}
+		if (d->begin == d->end && !read_more(d, &moved))
+			return moved;
 		n = sock_try_write(d->to, d->block->data + d->begin, d->end - d->begin);
 		if (n == NET_AGAIN)
 			return moved;
@@ -47,55 +67,160 @@ static enum moved move(struct direction *d)
 	return moved;
 }
 
-/* What a direction waits for: room to write what it has, else something to read. */
-static struct io_want want_of(const struct direction *d)
+/* ---- parking --------------------------------------------------------------------------- */
+
+static void resume(void *p)
 {
-	if (d->begin < d->end)
-		return (struct io_want){ &d->to->io, IO_WRITE };
-	return (struct io_want){ &d->from->io, IO_READ };
+	tunnel_run(p);
 }
 
-static enum wait wait_for(const struct direction *up, const struct direction *down,
-			  int64_t timeout_ms)
+static void unpark(struct tunnel *t)
 {
+	t->is_parked = false;
+	timer_clear(&t->timer);
+	io_unpark(&t->r->client->sock.io);
+	io_unpark(&t->link->sock.io);
+}
+
+static void wake(struct tunnel *t)
+{
+	unpark(t);
+	fiber_start_now("tunnel", resume, t);
+}
+
+static void client_spoke(struct io *io)
+{
+	struct client *c = CONTAINER(CONTAINER(io, struct sock, io), struct client, sock);
+
+	wake(c->tunnel);
+}
+
+static void upstream_spoke(struct io *io)
+{
+	struct link *k = CONTAINER(CONTAINER(io, struct sock, io), struct link, sock);
+
+	wake(k->user);
+}
+
+static void on_timer(struct timer *timer)
+{
+	tunnel_end(CONTAINER(timer, struct tunnel, timer));
+}
+
+/* A side that has ended says nothing more and would be ready for ever. */
+static void park(struct tunnel *t)
+{
+	t->is_parked = true;
+	timer_set(&t->timer, deadline_in(t->timeout_ms));
+	if (!t->up.is_over)
+		io_park(&t->r->client->sock.io, client_spoke);
+	if (!t->down.is_over)
+		io_park(&t->link->sock.io, upstream_spoke);
+}
+
+/* Until what is held can go on, or more comes. */
+static enum wait wait_on(struct tunnel *t)
+{
+	struct direction *both[2] = { &t->up, &t->down };
 	struct io_want want[2];
 	int n = 0, which;
 
-	if (!up->is_over)
-		want[n++] = want_of(up);
-	if (!down->is_over)
-		want[n++] = want_of(down);
-	return io_wait_any(want, n, deadline_in(timeout_ms), &which);
+	for (int i = 0; i < 2; i++) {
+		struct direction *d = both[i];
+
+		if (d->is_over)
+			continue;
+		if (d->begin < d->end)
+			want[n++] = (struct io_want){ &d->to->io, IO_WRITE };
+		else
+			want[n++] = (struct io_want){ &d->from->io, IO_READ };
+	}
+	return io_wait_any(want, n, deadline_in(t->timeout_ms), &which);
 }
+
+void tunnel_run(struct tunnel *t)
+{
+	while (!t->up.is_over || !t->down.is_over) {
+		enum moved a = move(&t->up), z = move(&t->down);
+
+		if (a == MOVED_BROKEN || z == MOVED_BROKEN)
+			break;
+		if (a == MOVED_SOMETHING || z == MOVED_SOMETHING)
+			continue;
+		if (!t->up.block && !t->down.block) {
+			park(t);
+			return;
+		}
+		if (wait_on(t) != WAIT_OK)
+			break;
+	}
+	tunnel_end(t);
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
 
 static void direction_init(struct direction *d, struct sock *from, struct sock *to, str first)
 {
 	*d = (struct direction){ .from = from, .to = to };
+	if (first.n == 0)
+		return;
 	d->block = block_get(first.n > BLOCK_SMALL ? BLOCK_LARGE : BLOCK_SMALL);
-	if (first.n)
-		memcpy(d->block->data, first.s, first.n);
+	memcpy(d->block->data, first.s, first.n);
 	d->end = (uint32_t)first.n;
 }
 
-void tunnel(struct req *r, struct sock *upstream, str early, int64_t timeout_ms)
+/* The request's text in its arena, so that the connection's block may go. */
+static void keep_head(struct req *r)
 {
+	struct client *c = r->client;
+	size_t n = (size_t)(r->body.at - (c->block->data + c->begin)), scanned = 0;
+	char *copy = arena_copy(r->arena, c->block->data + c->begin, n);
+
+	if (http_parse_request(r->arena, copy, n, &scanned, &r->proxy->shared->limits, &r->in) <= 0)
+		r->in = (struct http_request){ 0 };
+	block_put(&c->block);
+	c->begin = c->end = 0;
+}
+
+void tunnel_open(struct req *r, struct link **link, str early, int64_t timeout_ms)
+{
+	struct tunnel *t = NEW(r->arena, struct tunnel);
 	struct body *b = &r->body;
-	struct direction up, down;
+	str first = str_at(b->at, (size_t)(b->end - b->at));
 
-	direction_init(&up, &r->client->sock, upstream, str_at(b->at, (size_t)(b->end - b->at)));
-	direction_init(&down, upstream, &r->client->sock, early);
-	b->at = b->end;
-	while (!up.is_over || !down.is_over) {
-		enum moved a = move(&up), z = move(&down);
+	t->r = r;
+	t->link = TAKE(*link);
+	t->link->user = t;
+	t->timeout_ms = timeout_ms;
+	timer_init(&t->timer, on_timer);
+	direction_init(&t->up, &r->client->sock, &t->link->sock, first);
+	direction_init(&t->down, &t->link->sock, &r->client->sock, early);
+	r->client->tunnel = t;
+	keep_head(r);
+	r->host = str_copy(r->arena, r->host);
+	r->reply = (struct http_headers){ 0 };
+}
 
-		if (a == MOVED_BROKEN || z == MOVED_BROKEN)
-			break;
-		if (a == MOVED_NOTHING && z == MOVED_NOTHING &&
-		    wait_for(&up, &down, timeout_ms) != WAIT_OK)
-			break;
-	}
-	r->bytes_sent += down.passed;
-	r->body_bytes_sent += down.passed;
-	block_put(&up.block);
-	block_put(&down.block);
+bool tunnel_is_parked(const struct tunnel *t)
+{
+	return t->is_parked;
+}
+
+void tunnel_end(struct tunnel *t)
+{
+	struct req *r = t->r;
+	struct client *c = r->client;
+	struct arena *arena = r->arena;
+
+	if (t->is_parked)
+		unpark(t);
+	r->bytes_sent += t->down.passed;
+	r->body_bytes_sent += t->down.passed;
+	log_request(r);
+	block_put(&t->up.block);
+	block_put(&t->down.block);
+	link_close(&t->link);
+	c->tunnel = NULL;
+	client_close(c);
+	arena_drop(&arena);
 }

@@ -41,6 +41,7 @@ struct link {
 	struct list in_order; /* while idle: all of the loop by age */
 	deadline idle_until;
 	unsigned requests; /* sent over it so far */
+	void *user;        /* its user's own, while in use */
 	bool is_reused;    /* this time it came from the pool */
 };
 
