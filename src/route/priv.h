@@ -57,22 +57,24 @@ struct path_rule {
 
 struct expression; /* of expression.c */
 
+/* What every comparison reads stands in its first 64 bytes. */
 struct rule {
 	const struct route *route;
 	const struct expression
 		*expression; /* decides alone; hosts and paths then only lead to it */
+	strs methods, snis;  /* upper case; lower case without a last dot */
 	uint32_t rank;       /* 0 is asked first */
-	uint32_t order;      /* traditional: the same without regard to categories */
+	uint32_t headers_n;
+	struct header_rule *headers;
+	struct path_rule *paths; /* expressions as they came, then plain ones, the longest first */
+	struct host_rule *hosts;
+	size_t paths_n, hosts_n;
+	uint32_t order; /* traditional: the rank without regard to categories */
 	uint32_t path_index;
 	uint8_t kinds, weight; /* weight: traditional's submatch bits */
 	bool has_regex;
 	int64_t regex_priority;
 	size_t longest; /* bytes of the longest plain path */
-	size_t hosts_n, headers_n, paths_n;
-	struct host_rule *hosts;
-	struct header_rule *headers;
-	struct path_rule *paths; /* expressions as they came, then plain ones, the longest first */
-	strs methods, snis;      /* upper case; lower case without a last dot */
 };
 
 /* An entry of a bucket: a rule under one of its hosts and one of its paths. */

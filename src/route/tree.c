@@ -1,47 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "route/tree.h"
 
+/* A node's label stands behind it in one block, as do the first bytes of its children's
+ * labels behind the pointers to them: a step down touches two places in memory. */
 struct tree_node {
 	str label; /* what it adds to its parent's key */
 	void *value;
-	unsigned char *bytes; /* first bytes of the children's labels, in the order of kids */
-	struct tree_node **kids;
+	struct tree_node **kids; /* cap of them, then cap bytes */
 	uint16_t n, cap;
+	char own_label[];
 };
 
 static struct tree_node *node_new(struct arena *a, str label)
 {
-	struct tree_node *node = NEW(a, struct tree_node);
+	struct tree_node *node = arena_alloc(a, sizeof(*node) + label.n);
 
-	node->label = label;
+	memset(node, 0, sizeof(*node));
+	if (label.n)
+		memcpy(node->own_label, label.s, label.n);
+	node->label = str_at(node->own_label, label.n);
 	return node;
+}
+
+static unsigned char *first_bytes(const struct tree_node *node)
+{
+	return (unsigned char *)(node->kids + node->cap);
 }
 
 static void add_kid(struct arena *a, struct tree_node *node, struct tree_node *kid)
 {
 	if (node->n == node->cap) {
-		uint16_t cap = node->cap ? (uint16_t)(node->cap * 2) : 2;
-		struct tree_node **kids = NEWS(a, struct tree_node *, cap);
-		unsigned char *bytes = arena_alloc(a, cap);
+		struct tree_node old = *node;
 
-		if (node->n) {
-			memcpy(kids, node->kids, node->n * sizeof(struct tree_node *));
-			memcpy(bytes, node->bytes, node->n);
+		node->cap = old.cap ? (uint16_t)(old.cap * 2) : 2;
+		node->kids = arena_alloc(a, node->cap * (sizeof(*node->kids) + 1));
+		if (old.n) {
+			memcpy(node->kids, old.kids, old.n * sizeof(*node->kids));
+			memcpy(first_bytes(node), first_bytes(&old), old.n);
 		}
-		node->kids = kids;
-		node->bytes = bytes;
-		node->cap = cap;
 	}
-	node->bytes[node->n] = (unsigned char)kid->label.s[0];
+	first_bytes(node)[node->n] = (unsigned char)kid->label.s[0];
 	node->kids[node->n++] = kid;
 }
 
 static struct tree_node **find_kid(const struct tree_node *node, char first)
 {
-	const unsigned char *at =
-		node->n ? memchr(node->bytes, (unsigned char)first, node->n) : NULL;
+	const unsigned char *bytes = first_bytes(node);
+	const unsigned char *at = node->n ? memchr(bytes, (unsigned char)first, node->n) : NULL;
 
-	return at ? &node->kids[at - node->bytes] : NULL;
+	return at ? &node->kids[at - bytes] : NULL;
 }
 
 /* Cuts the label of *place at n bytes: a new node takes the front. */

@@ -15,8 +15,7 @@ struct tree {
 	struct tree_node *root; /* NULL: empty */
 };
 
-/* Storage for the value under key, NULL in it when the key is new.  The key's bytes are
- * borrowed and must live as long as the tree. */
+/* Storage for the value under key, NULL in it when the key is new. */
 void **tree_put(struct arena *a, struct tree *t, str key);
 
 /* The keys that a text begins with, the shortest first. */
