@@ -50,9 +50,9 @@ def to_ir(compiler, entry):
         elif word not in DROP and not word.startswith(('-O', '-fsanitize', '-g')) \
                 and not word.endswith('.c'):
             flags.append(word.replace('\\"', '"').replace("'", ''))
-    done = subprocess.run([compiler, *flags, '-w', '-O0', '-U_FORTIFY_SOURCE', '-S', '-emit-llvm',
-                           '-o', '-', entry['file']], cwd=entry['directory'],
-                          capture_output=True, text=True)
+    done = subprocess.run([compiler, *flags, '-w', '-O0', '-fno-color-diagnostics',
+                           '-U_FORTIFY_SOURCE', '-S', '-emit-llvm', '-o', '-', entry['file']],
+                          cwd=entry['directory'], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f'{entry["file"]}: {done.stderr[:2000]}')
     return done.stdout
