@@ -28,9 +28,10 @@ static void fail_text(struct arena *a, struct db_error *e, str words)
 
 /* ---- parsing -------------------------------------------------------------------------------- */
 
+/* Or an empty list, which says as much as an empty object. */
 static bool is_object(const struct value *v)
 {
-	return v && (v->kind == VALUE_OBJECT || v->kind == VALUE_ARRAY);
+	return v && (v->kind == VALUE_OBJECT || (v->kind == VALUE_ARRAY && v->n == 0));
 }
 
 static str why(struct arena *a, struct err *e)

@@ -235,6 +235,8 @@ static void bad_documents_are_refused_with_the_place(void **state)
 		const char *text, *fields;
 	} cases[] = {
 		{ "", "{\"error\":\"failed parsing declarative configuration: expected an object\"}" },
+		{ "- x", "{\"error\":\"failed parsing declarative configuration: expected an object\"}" },
+		{ "[]", "{\"_format_version\":\"required field missing\"}" },
 		{ "hello", "{\"error\":\"failed parsing declarative configuration: expected an object\"}" },
 		{ "services: []\n", "{\"_format_version\":\"required field missing\"}" },
 		{ "_format_version: 3.0\n", "{\"_format_version\":\"expected a string\"}" },
