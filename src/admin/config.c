@@ -6,6 +6,7 @@
  * told.  On any error the old configuration goes on serving. */
 #include "admin/priv.h"
 
+#include "base/json.h"
 #include "net/tls.h"
 
 /* ---- GET ------------------------------------------------------------------------------ */
@@ -20,19 +21,49 @@ static bool is_dbless(struct call *c)
 	return false;
 }
 
+/* A whole configuration is as much text as it is to read: written elsewhere too. */
+struct rendering {
+	struct arena *a;
+	struct declarative_config *d;
+	str text; /* JSON */
+};
+
+static void render_yaml(void *arg)
+{
+	struct rendering *r = arg;
+	struct value *v = value_object(r->a);
+	str text = STR("_format_version: '3.0'\n_transform: false\n");
+
+	if (r->d)
+		text = declarative_yaml(r->a, r->d);
+	value_set(r->a, v, STR("config"), value_str(r->a, text));
+	r->text = json_text(r->a, v, JSON_COMPACT);
+}
+
+static void render_entities(void *arg)
+{
+	struct rendering *r = arg;
+
+	r->text = json_text(r->a, declarative_entities(r->a, r->d), JSON_COMPACT);
+}
+
+static void answer_rendered(struct call *c, int status, struct declarative_config *d,
+			    void (*render)(void *))
+{
+	struct rendering r = { .a = c->a, .d = d };
+
+	offload(render, &r);
+	answer_json(c, status, r.text);
+}
+
 static void config_get(struct call *c)
 {
 	struct declarative_config *d CLEANUP(declarative_drop) = NULL;
-	struct value *v = value_object(c->a);
-	str text = STR("_format_version: '3.0'\n_transform: false\n");
 
 	if (!is_dbless(c))
 		return;
 	d = store_memory_hold(c->context->store);
-	if (d)
-		text = declarative_yaml(c->a, d);
-	value_set(c->a, v, STR("config"), value_str(c->a, text));
-	answer_value(c, 200, v);
+	answer_rendered(c, 200, d, render_yaml);
 }
 
 /* ---- POST ------------------------------------------------------------------------------- */
@@ -181,7 +212,7 @@ static void config_post(struct call *c)
 	if (e)
 		answer_not_applied(c, e);
 	else
-		answer_value(c, 201, declarative_entities(c->a, d));
+		answer_rendered(c, 201, d, render_entities);
 }
 
 /* clang-format off */

@@ -324,11 +324,16 @@ void admin_handle_status(void *admin, struct api_request *r, struct api_reply *r
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
 
-void answer_value(struct call *c, int status, const struct value *v)
+void answer_json(struct call *c, int status, str text)
 {
 	c->reply->status = status;
 	c->reply->content_type = json_type;
-	c->reply->body = json_text(c->a, v, JSON_COMPACT);
+	c->reply->body = text;
+}
+
+void answer_value(struct call *c, int status, const struct value *v)
+{
+	answer_json(c, status, json_text(c->a, v, JSON_COMPACT));
 }
 
 void answer_message(struct call *c, int status, const char *format, ...)

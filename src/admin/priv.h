@@ -52,6 +52,7 @@ struct call {
 /* ---- answers ------------------------------------------------------------------------ */
 
 void answer_value(struct call *c, int status, const struct value *v);
+void answer_json(struct call *c, int status, str text);
 void answer_message(struct call *c, int status, const char *format, ...) PRINTF(3, 4);
 void answer_empty(struct call *c, int status);
 void answer_not_found(struct call *c); /* {"message":"Not found"} */
