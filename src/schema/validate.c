@@ -571,13 +571,32 @@ static struct value *check_immutable(struct arena *a, const struct schema *s,
 	return errors->n ? errors : NULL;
 }
 
+/* What judging needs on the way is gone afterwards; the tree alone is kept. */
+static struct value *judge(struct arena *a, const struct schema *s, const struct value *doc,
+			   const struct schema_options *o)
+{
+	struct arena *scratch CLEANUP(arena_drop) = arena_new();
+	const struct run r = { .a = scratch,
+			       .op = o->op,
+			       .now_ms = o->now_ms,
+			       .keep_references = o->keep_references };
+	struct value *errors = NULL;
+
+	if (o->op != SCHEMA_UPDATE)
+		return value_copy(a, schema_judge_record(&r, s, doc, true));
+	if (o->before) {
+		errors = check_immutable(scratch, s, doc, o->before);
+		doc = schema_merge(scratch, s, o->before, doc);
+	}
+	return value_copy(a, errors ? errors : schema_judge_record(&r, s, doc, false));
+}
+
 struct value *schema_process(struct arena *a, const struct schema *s, struct value *doc,
 			     const struct schema_options *o)
 {
 	const struct run r = {
 		.a = a, .op = o->op, .now_ms = o->now_ms, .keep_references = o->keep_references
 	};
-	const struct value *whole = doc;
 	struct value *errors;
 
 	if (doc->kind == VALUE_ARRAY && doc->n == 0)
@@ -590,13 +609,7 @@ struct value *schema_process(struct arena *a, const struct schema *s, struct val
 	errors = schema_complete_record(&r, s, doc);
 	if (errors || o->op == SCHEMA_SELECT)
 		return errors;
-	if (o->op != SCHEMA_UPDATE)
-		return schema_judge_record(&r, s, doc, true);
-	if (o->before) {
-		errors = check_immutable(a, s, doc, o->before);
-		whole = schema_merge(a, s, o->before, doc);
-	}
-	return errors ? errors : schema_judge_record(&r, s, whole, false);
+	return judge(a, s, doc, o);
 }
 
 struct value *schema_check_value(struct arena *a, const struct field *row, struct value *v)

@@ -292,6 +292,41 @@ static void swaps_do_not_disturb_readers(void **state)
 	assert_int_equal(failures, 0);
 }
 
+static void *parse_on(void *failures_)
+{
+	const struct declarative_options o = { .now_ms = 1700000000123 };
+	atomic_int *failures = failures_;
+
+	for (int i = 0; i < 100; i++) {
+		struct arena *mine CLEANUP(arena_drop) = arena_new();
+		struct declarative_config *d CLEANUP(declarative_drop) = NULL;
+		struct db_error e;
+		str text = STR("_format_version: \"3.0\"\n"
+			       "upstreams: [{name: u, targets: [{target: a}]}]\n"
+			       "services: [{name: s, host: u, routes: [{paths: [/]}, {protocols: "
+			       "[grpc], hosts: "
+			       "[h]}]}]\n");
+
+		if (!declarative_parse(mine, text, &o, &d, &e))
+			atomic_fetch_add(failures, 1);
+	}
+	return NULL;
+}
+
+/* What schemas hold is shared by all documents, and changed by none. */
+static void configurations_load_in_threads_at_once(void **state)
+{
+	atomic_int failures = 0;
+	pthread_t thread[2];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(thread); i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, parse_on, &failures), 0);
+	for (size_t i = 0; i < COUNT(thread); i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(failures, 0);
+}
+
 static void nothing_is_found_before_the_first_configuration(void **state)
 {
 	struct store *empty = store_memory_new();
@@ -322,6 +357,7 @@ int main(void)
 		cmocka_unit_test(errors_have_their_bodies),
 		cmocka_unit_test(a_loaded_configuration_outlives_its_successor),
 		cmocka_unit_test(swaps_do_not_disturb_readers),
+		cmocka_unit_test(configurations_load_in_threads_at_once),
 		cmocka_unit_test(nothing_is_found_before_the_first_configuration),
 	};
 
