@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gibbon - the program: everything is a command, see cli/cli.h. */
-#include <stdio.h>
+/* gibbon - the program: everything is a command, see cli/commands.c. */
+#include "cli/cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	puts("gibbon " GIBBON_VERSION);
-	return 0;
+	return cli_main(argc, argv);
 }

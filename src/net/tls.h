@@ -87,7 +87,7 @@ void tls_release_buffers(struct tls *t);
 
 /* ---- making certificates, digests -------------------------------------------- */
 
-enum tls_key_kind { TLS_KEY_RSA_2048, TLS_KEY_EC_P256 };
+enum tls_key_kind { TLS_KEY_RSA_2048, TLS_KEY_EC_P256, TLS_KEY_EC_P384 };
 /* Self-signed, CN localhost-like, SAN DNS, valid for days; PEM in a. */
 MUST_CHECK struct err *tls_make_self_signed(struct arena *a, enum tls_key_kind kind,
 					    str common_name, int days, str *ret_cert, str *ret_key);
@@ -102,3 +102,6 @@ bool base64_decode(struct arena *a, str text,
 		   str *ret); /* strict, padding required, white space allowed */
 str hex_encode(struct arena *a, str data);
 uuid uuid_v5(uuid space, str name);
+
+/* "OpenSSL 3.0.15 ...": what is linked. */
+const char *tls_library(void);

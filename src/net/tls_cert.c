@@ -335,8 +335,9 @@ static bool is_host_name(str name)
 struct err *tls_make_self_signed(struct arena *a, enum tls_key_kind kind, str common_name, int days,
 				 str *ret_cert, str *ret_key)
 {
-	EVP_PKEY *key CLEANUP(key_drop) =
-		kind == TLS_KEY_RSA_2048 ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+	EVP_PKEY *key CLEANUP(key_drop) = kind == TLS_KEY_RSA_2048  ? EVP_RSA_gen(2048)
+					  : kind == TLS_KEY_EC_P384 ? EVP_EC_gen("P-384")
+								    : EVP_EC_gen("P-256");
 	X509 *x CLEANUP(x509_drop) = X509_new();
 	BIO *cert_out CLEANUP(bio_drop) = BIO_new(BIO_s_mem());
 	BIO *key_out CLEANUP(bio_drop) = BIO_new(BIO_s_secmem());
@@ -356,4 +357,9 @@ struct err *tls_make_self_signed(struct arena *a, enum tls_key_kind kind, str co
 	*ret_cert = bio_text(a, cert_out);
 	*ret_key = bio_text(a, key_out);
 	return NULL;
+}
+
+const char *tls_library(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION);
 }

@@ -17,7 +17,6 @@
 
 struct configuration {
 	const struct settings *settings;
-	int declarative_fd; /* of the start; -1 when it has been read */
 	struct current *current;
 	struct balance_store *balancers;
 	struct store *store;
@@ -27,10 +26,10 @@ struct configuration {
 
 /* ---- texts ---------------------------------------------------------------------- */
 
-/* Reads and closes fd, which may be -1 with an errno that says why. */
-static struct err *read_fd(struct arena *a, int fd, const char *path, str *ret)
+static struct err *read_file(struct arena *a, const char *path, str *ret)
 {
 	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t n = 0;
 	char *p;
 
@@ -43,7 +42,7 @@ static struct err *read_fd(struct arena *a, int fd, const char *path, str *ret)
 	}
 	p = arena_bytes(a, (size_t)st.st_size);
 	while (n < (size_t)st.st_size) {
-		ssize_t got = pread(fd, p + n, (size_t)st.st_size - n, (off_t)n);
+		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -54,11 +53,6 @@ static struct err *read_fd(struct arena *a, int fd, const char *path, str *ret)
 	close(fd);
 	*ret = str_at(p, n);
 	return NULL;
-}
-
-static struct err *read_file(struct arena *a, const char *path, str *ret)
-{
-	return read_fd(a, open(path, O_RDONLY | O_CLOEXEC), path, ret);
 }
 
 /* In the one folder below the prefix that is the worker's own. */
@@ -74,11 +68,9 @@ static const char *kept_path(struct arena *a, const struct settings *s)
 }
 
 /* The text to start with and where it is from; STR_NONE: an empty configuration. */
-static struct err *first_text(struct arena *a, const struct settings *s, int declarative_fd,
-			      str *ret_text, str *ret_name)
+static struct err *first_text(struct arena *a, const struct settings *s, str *ret_text,
+			      str *ret_name)
 {
-	const char *path = str_z(a, s->declarative_config);
-
 	*ret_text = *ret_name = STR_NONE;
 	if (s->declarative_config_string.n) {
 		*ret_text = s->declarative_config_string;
@@ -86,9 +78,7 @@ static struct err *first_text(struct arena *a, const struct settings *s, int dec
 	}
 	if (s->declarative_config.n) {
 		*ret_name = s->declarative_config;
-		TRY(declarative_fd >= 0 ? read_fd(a, declarative_fd, path, ret_text)
-					: read_file(a, path, ret_text),
-		    "declarative_config");
+		TRY(read_file(a, str_z(a, s->declarative_config), ret_text), "declarative_config");
 		return NULL;
 	}
 	if (access(kept_path(a, s), F_OK) != 0)
@@ -133,8 +123,7 @@ struct err *configuration_error(struct arena *a, const struct db_error *e)
 	return FAIL(ERR_INVALID, STRF, STRV(e->message));
 }
 
-static struct err *parse(struct arena *a, const struct settings *s, int declarative_fd,
-			 struct declarative_config **ret)
+static struct err *parse(struct arena *a, const struct settings *s, struct declarative_config **ret)
 {
 	static const str empty = STR_INIT("_format_version: \"3.0\"\n");
 	struct declarative_options o = {
@@ -143,7 +132,7 @@ static struct err *parse(struct arena *a, const struct settings *s, int declarat
 	struct db_error error = { 0 };
 	str text;
 
-	PASS(first_text(a, s, declarative_fd, &text, &o.name));
+	PASS(first_text(a, s, &text, &o.name));
 	if (str_starts(text, STR(HASH_LINE)))
 		o.hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
 	if (!declarative_parse(a, text.s ? text : empty, &o, ret, &error))
@@ -152,15 +141,32 @@ static struct err *parse(struct arena *a, const struct settings *s, int declarat
 	return NULL;
 }
 
+static const char *check_expression(struct arena *a, str expression)
+{
+	struct err *e = route_check_expression(expression);
+
+	return e ? err_line(a, e).s : NULL;
+}
+
+/* The rows that documents are checked by. */
+static void start_rules(const struct settings *s)
+{
+	const struct entities_options o = { .router_flavor = s->router_flavor,
+					    .check_expression = check_expression };
+
+	entities_start(&o);
+}
+
 struct err *configuration_check(const struct settings *s)
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
-	struct declarative_config *d CLEANUP(declarative_drop) = NULL;
-	struct snapshot *snap CLEANUP(snapshot_drop) = NULL;
 	struct balance_store *balancers CLEANUP(balance_store_drop) = balance_store_new();
+	struct declarative_config *d CLEANUP(declarative_drop) = NULL;
+	struct snapshot *snap CLEANUP(snapshot_drop) = NULL; /* before its balancers */
 	struct snapshot_input in = { .settings = s, .balancers = balancers };
 
-	PASS(parse(a, s, -1, &d));
+	start_rules(s);
+	PASS(parse(a, s, &d));
 	in.source = d;
 	in.config = declarative_config(d);
 	return snapshot_new(&in, &snap);
@@ -173,8 +179,8 @@ struct configuration *configuration_new(const struct worker_start *start, struct
 {
 	struct configuration *c = MEM_NEW(struct configuration);
 
+	start_rules(start->settings);
 	c->settings = start->settings;
-	c->declarative_fd = start->declarative_fd;
 	c->current = current;
 	c->balancers = balancers;
 	c->store = store_memory_new();
@@ -213,20 +219,11 @@ static void keep_error(struct job *j, struct err *e)
 	err_forget();
 }
 
-/* The open file, once: reading closes it. */
-static int take_fd(struct configuration *c)
-{
-	int fd = c->declarative_fd;
-
-	c->declarative_fd = -1;
-	return fd;
-}
-
 static void parse_job(void *p)
 {
 	struct job *j = p;
 
-	keep_error(j, parse(j->a, j->c->settings, take_fd(j->c), &j->d));
+	keep_error(j, parse(j->a, j->c->settings, &j->d));
 }
 
 static void build_job(void *p)

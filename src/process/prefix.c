@@ -51,6 +51,16 @@ static struct err *give_to_worker(const char *path, const struct identity *id)
 	return NULL;
 }
 
+/* A folder that the worker writes in, below the prefix unless it is absolute. */
+static struct err *make_own_folder(struct arena *a, const struct settings *s, str name,
+				   const struct identity *id)
+{
+	str path = name.s[0] == '/' ? name : settings_path(a, s, str_z(a, name));
+
+	PASS(make_folder(a, path, 0700));
+	return give_to_worker(str_z(a, path), id);
+}
+
 /* A log that is there, and that the worker may open again. */
 static struct err *make_log(struct arena *a, str path, const struct identity *id)
 {
@@ -200,23 +210,14 @@ static void note_limit(struct arena *a, struct settings *s)
 struct err *prefix_prepare(struct arena *a, struct settings *s)
 {
 	static const char *const folders[] = { "", "/logs", "/pids" };
-	const char *kept;
 	struct identity id;
 
 	PASS(identity_find(a, s, &id));
 	for (size_t i = 0; i < COUNT(folders); i++)
 		PASS(make_folder(a, str_cat(a, s->prefix, str_of(folders[i])), 0755));
-	/* What POST /config left, which the worker writes. */
-	if (s->lmdb_environment_path.s && s->database_kind == DATABASE_OFF) {
-		str path = s->lmdb_environment_path.s[0] == '/'
-				   ? s->lmdb_environment_path
-				   : str_fmt(a, STRF "/" STRF, STRV(s->prefix),
-					     STRV(s->lmdb_environment_path));
-
-		PASS(make_folder(a, path, 0700));
-		kept = str_z(a, path);
-		PASS(give_to_worker(kept, &id));
-	}
+	if (s->lmdb_environment_path.s) /* what POST /config left */
+		PASS(make_own_folder(a, s, s->lmdb_environment_path, &id));
+	PASS(make_own_folder(a, s, STR("body_temp"), &id));
 	PASS(make_logs(a, s, &id));
 	PASS(make_certs(a, s));
 	PASS(put_file(a, settings_path(a, s, ".ca_combined").s,

@@ -15,10 +15,10 @@
  * supervisor has been killed gets SIGQUIT.  A worker that does not end within
  * ten seconds of SIGTERM is killed.
  *
- * When started as root the worker runs as nginx_user (or nobody); what only root
- * may read is opened before: certificates are in the settings as text, and the
- * declarative configuration is an open file.  The folder lmdb_environment_path,
- * below the prefix, is the worker's own. */
+ * When started as root the worker begins as root, opens its logs, and gives its
+ * privileges up before it serves; without, worker_tell_ready refuses.  From then
+ * on it is nginx_user, or nobody.  Its own below the prefix are the folders
+ * lmdb_environment_path and body_temp. */
 #pragma once
 
 #include "base/err.h"
@@ -47,6 +47,8 @@ struct worker_listener {
 	size_t n_fds; /* 1, or at least n_loops */
 };
 
+struct identity; /* priv.h: whom the worker runs as */
+
 struct worker_start {
 	const struct settings *settings;
 	struct worker_listener *listeners;
@@ -54,10 +56,13 @@ struct worker_start {
 	int n_loops;         /* loops of the data plane: worker_processes */
 	pid_t supervisor;    /* for GET / */
 	bool is_replacement; /* another worker ran before: a reload or a crash */
-	/* declarative_config, opened while all files could be read; -1: none is set. */
-	int declarative_fd;
-	int ready_fd; /* only for the two calls below */
+	const struct identity *identity;
+	int ready_fd; /* only for the calls below */
 };
+
+/* Becomes nginx_user for good, all threads of the process; nothing happens when we
+ * are not root, or nginx_user is.  After everything that only root may open. */
+MUST_CHECK struct err *worker_give_up_privileges(const struct worker_start *w);
 
 /* Exactly one of the two, once: the worker serves, or it never will (and returns
  * from worker_main soon).  Either closes ready_fd. */

@@ -45,16 +45,23 @@ struct err *identity_find(struct arena *a, const struct settings *s, struct iden
 	return NULL;
 }
 
-static struct err *become(const struct identity *id)
+struct err *worker_give_up_privileges(const struct worker_start *w)
 {
-	if (!id->drops)
-		return NULL;
-	if (setgid(id->gid) < 0)
-		return FAIL_ERRNO("setgid");
-	if (initgroups(id->user, id->gid) < 0)
-		return FAIL_ERRNO("initgroups");
-	if (setuid(id->uid) < 0)
-		return FAIL_ERRNO("setuid");
+	const struct identity *id = w->identity;
+
+	if (id->drops) {
+		if (setgid(id->gid) < 0)
+			return FAIL_ERRNO("setgid");
+		if (initgroups(id->user, id->gid) < 0)
+			return FAIL_ERRNO("initgroups");
+		if (setuid(id->uid) < 0)
+			return FAIL_ERRNO("setuid");
+	}
+	/* setuid forgets both. */
+	prctl(PR_SET_DUMPABLE, 1);
+	prctl(PR_SET_PDEATHSIG, SIGQUIT);
+	if (getppid() != w->supervisor)
+		return FAIL(ERR_CANCELLED, "the supervisor is gone");
 	return NULL;
 }
 
@@ -119,6 +126,8 @@ static void tell(const struct worker_start *w, str text)
 
 void worker_tell_ready(const struct worker_start *w)
 {
+	if (w->identity->drops && geteuid() != w->identity->uid)
+		die("the worker would serve with the privileges of root");
 	tell(w, STR("ready\n"));
 }
 
@@ -135,37 +144,16 @@ void worker_tell_failed(const struct worker_start *w, const struct err *e)
 
 /* ---- the fork ------------------------------------------------------------------------------------------ */
 
-/* The declarative configuration, as long as we may open all files. */
-static struct err *open_declarative(struct arena *a, struct worker_start *w)
+/* Until its privileges are given up, which forgets it, too. */
+static struct err *tie_to_supervisor(const struct worker_start *w)
 {
-	const struct settings *s = w->settings;
-
-	if (s->database_kind != DATABASE_OFF || !s->declarative_config.s)
-		return NULL;
-	w->declarative_fd =
-		open(str_z(a, s->declarative_config), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (w->declarative_fd < 0)
-		return FAIL_ERRNO("declarative_config: " STRF, STRV(s->declarative_config));
-	return NULL;
-}
-
-static struct err *settle(struct arena *a, const struct generation *g, struct worker_start *w)
-{
-	raise_limits(g->settings);
-	PASS(open_declarative(a, w));
-	PASS(become(&g->identity));
-	/* After setuid, which forgets it; and the supervisor may be gone by now. */
 	prctl(PR_SET_PDEATHSIG, SIGQUIT);
-	if (getppid() != w->supervisor)
-		return FAIL(ERR_CANCELLED, "the supervisor is gone");
-	prctl(PR_SET_DUMPABLE, 1);
-	return NULL;
+	return getppid() == w->supervisor ? NULL : FAIL(ERR_CANCELLED, "the supervisor is gone");
 }
 
-NORETURN static void child(const struct generation *g, worker_main_fn *worker,
-			   struct worker_start *w, const int *close_fds)
+NORETURN static void child(worker_main_fn *worker, const struct worker_start *w,
+			   const int *close_fds)
 {
-	struct arena *a = arena_new(); /* lives as long as the worker */
 	struct err *e;
 	sigset_t set;
 
@@ -175,7 +163,8 @@ NORETURN static void child(const struct generation *g, worker_main_fn *worker,
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	e = settle(a, g, w);
+	raise_limits(w->settings);
+	e = tie_to_supervisor(w);
 	if (e) {
 		worker_tell_failed(w, e);
 		_exit(1);
@@ -193,7 +182,7 @@ struct err *worker_fork(const struct generation *g, worker_main_fn *worker, bool
 		.n_loops = g->settings->worker_processes,
 		.supervisor = getpid(),
 		.is_replacement = is_replacement,
-		.declarative_fd = -1,
+		.identity = &g->identity,
 	};
 	int ends[2];
 	pid_t pid;
@@ -204,7 +193,7 @@ struct err *worker_fork(const struct generation *g, worker_main_fn *worker, bool
 	if (pid == 0) {
 		close(ends[0]);
 		w.ready_fd = ends[1];
-		child(g, worker, &w, close_fds);
+		child(worker, &w, close_fds);
 	}
 	close(ends[1]);
 	if (pid < 0) {

@@ -24,18 +24,22 @@ struct starting {
 	const struct settings *settings;
 };
 
-/* Standard streams of a process that nobody looks at. */
-static void leave_terminal(void)
+/* Standard streams of a process that nobody looks at; last words of a crash go to
+ * the error log. Before the first fork: a worker has them too. */
+static void leave_terminal(const char *error_log)
 {
-	int fd = open("/dev/null", O_RDWR);
+	int null = open("/dev/null", O_RDWR);
+	int log = error_log ? open(error_log, O_WRONLY | O_APPEND | O_CREAT, 0644) : -1;
 
-	if (fd < 0)
-		return;
-	dup2(fd, STDIN_FILENO);
-	dup2(fd, STDOUT_FILENO);
-	dup2(fd, STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(log >= 0 ? log : null, STDERR_FILENO);
+	}
+	if (null > STDERR_FILENO)
+		close(null);
+	if (log > STDERR_FILENO)
+		close(log);
 }
 
 static void write_all(int fd, str text)
@@ -76,8 +80,6 @@ static void started(void *arg, const struct err *e)
 	}
 	tell_parent(st->outcome_fd, e ? err_line(st->arena, e) : STR("ok"));
 	close_fd(&st->outcome_fd);
-	if (!e)
-		leave_terminal();
 }
 
 /* Sockets and the log of the first generation; s stays the caller's. */
@@ -105,6 +107,9 @@ static struct err *run(struct settings *s, worker_main_fn *worker, struct starti
 	PASS(pidfile_take(s, &pid_fd));
 	e = prepare(st, s, &g);
 	if (!e) {
+		if (st->outcome_fd >= 0)
+			leave_terminal(s->proxy_error.path.s ? str_z(st->arena, s->proxy_error.path)
+							     : NULL);
 		supervisor_run(g, worker, started, st);
 		e = st->failure;
 	}

@@ -85,6 +85,7 @@ static int serve(const struct worker_start *w, int signals)
 
 static int fake_worker(const struct worker_start *w)
 {
+	struct err *e;
 	sigset_t set;
 	int signals;
 
@@ -100,6 +101,11 @@ static int fake_worker(const struct worker_start *w)
 		_exit(3);
 	if (has(w, "slow"))
 		pause_ms(400);
+	e = worker_give_up_privileges(w);
+	if (e) {
+		worker_tell_failed(w, e);
+		return 1;
+	}
 	worker_tell_ready(w);
 	return serve(w, signals);
 }

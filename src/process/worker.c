@@ -348,6 +348,8 @@ static void begin(void *p)
 	if (!e)
 		e = interfaces_new(w->arena, w->start, w->configuration, w->shared.counters,
 				   &w->interfaces);
+	if (!e) /* everything that only root may open is open */
+		e = worker_give_up_privileges(w->start);
 	if (e) {
 		log_err(LOG_ERROR_, e, "cannot start");
 		worker_tell_failed(w->start, e);

@@ -52,6 +52,8 @@ static bool number_of(struct loading *l, const char *name, double *ret)
 	const struct property *p = loading_find(l, name);
 	double n;
 
+	if (p->row->inherits && p->origin == ORIGIN_DEFAULT)
+		return false; /* told where it was set */
 	if (!p->text.s || !str_to_num(p->text, &n))
 		return false;
 	*ret = n;

@@ -271,8 +271,10 @@ static void follow_inheritance(struct loading *l)
 	for (size_t i = 0; i < l->all.n; i++) {
 		struct property *p = l->all.v[i];
 
-		if (p->row && p->row->inherits && !p->text.s)
-			p->text = loading_find(l, p->row->inherits)->text;
+		if (!p->row || !p->row->inherits || p->text.s)
+			continue;
+		p->text = loading_find(l, p->row->inherits)->text;
+		loading_decode(l, p);
 	}
 }
 
@@ -475,7 +477,6 @@ struct err *loading_finish(struct loading *l, struct settings **ret)
 		resolve_references(l);
 	if (l->first)
 		return l->first;
-	follow_inheritance(l);
 	restore_defaults(l);
 	for (size_t i = 0; i < l->all.n; i++) {
 		if (l->all.v[i]->row)
@@ -483,6 +484,7 @@ struct err *loading_finish(struct loading *l, struct settings **ret)
 	}
 	if (l->first)
 		return l->first;
+	follow_inheritance(l); /* of good values, so that a mistake is told once */
 	note_properties(l);
 	apply_cipher_suite(l);
 	check_members(l);

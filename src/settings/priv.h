@@ -138,4 +138,3 @@ MUST_CHECK struct err *env_parse(struct arena *a, const char *file, str text, co
 				 void *arg);
 MUST_CHECK struct err *file_read(struct arena *a, const char *path, size_t max, str *ret);
 bool file_exists(struct arena *a, str path);
-str path_absolute(struct arena *a, str path);

@@ -474,6 +474,9 @@ struct value *settings_value(struct arena *a, const struct settings *s);
 /* A path below the prefix: "pids/nginx.pid". */
 str settings_path(struct arena *a, const struct settings *s, const char *below);
 
+/* Without "." and ".." and from the root on; relative ones begin where we are. */
+str path_absolute(struct arena *a, str path);
+
 /* ---- pieces others need too ------------------------------------------------------- */
 
 /* "8k", "10m", "1g", "512": bytes. */
