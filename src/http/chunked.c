@@ -9,7 +9,8 @@
  *	                       TRAILER -CR-> END_LF -LF-> END
  *
  * Extensions are read over and dropped: nobody downstream may see what we did
- * not understand. */
+ * not understand.  Trailers that say where a message ends or whom it is for are
+ * refused (RFC 9110 §6.5.1): a reader may take them for headers. */
 #include "http/priv.h"
 
 #define MAX_SIZE_LINE 256    /* bytes of a size with its extensions */
@@ -90,6 +91,32 @@ static enum state step_data_end(struct http_chunked *c, char byte)
 	return byte == '\n' ? SIZE_FIRST : BAD;
 }
 
+/* A trailer's name is known by its hash alone (FNV-1a, lower case), for it may come
+ * byte by byte; `left` has no other use by then. */
+#define HASH_START 0xcbf29ce484222325
+
+static uint64_t hash_step(uint64_t hash, char byte)
+{
+	return (hash ^ (unsigned char)ascii_lower(byte)) * 0x100000001b3;
+}
+
+static bool is_forbidden(uint64_t hash)
+{
+	static const enum http_name names[] = { HTTP_CONTENT_LENGTH, HTTP_TRANSFER_ENCODING,
+						HTTP_HOST };
+
+	for (size_t i = 0; i < COUNT(names); i++) {
+		str name = http_name_text(names[i]);
+		uint64_t its = HASH_START;
+
+		for (size_t k = 0; k < name.n; k++)
+			its = hash_step(its, name.s[k]);
+		if (its == hash)
+			return true;
+	}
+	return false;
+}
+
 /* One byte of the trailers. */
 static enum state step_trailer(struct http_chunked *c, char byte)
 {
@@ -99,10 +126,12 @@ static enum state step_trailer(struct http_chunked *c, char byte)
 	case TRAILER:
 		if (byte == '\r')
 			return END_LF;
+		c->left = hash_step(HASH_START, byte);
 		return http_char_is(byte, HTTP_CHAR_TOKEN) ? NAME : BAD;
 	case NAME:
 		if (byte == ':')
-			return VALUE;
+			return is_forbidden(c->left) ? BAD : VALUE;
+		c->left = hash_step(c->left, byte);
 		return http_char_is(byte, HTTP_CHAR_TOKEN) ? NAME : BAD;
 	case VALUE:
 		return byte == '\r' ? TRAILER_LF : is_text(byte) ? VALUE : BAD;
