@@ -4,6 +4,7 @@
  * not know costs a look at one or two slots. */
 #include "http/names.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -19,6 +20,15 @@ static const str texts[HTTP_NAMES_COUNT] = {
 };
 /* clang-format on */
 
+#define LONGEST 24 /* bytes of a name, in whole words */
+
+/* A name to compare with, eight bytes at a time: bits that may differ are those of
+ * the case, where there is a letter. */
+struct row {
+	char text[LONGEST], fold[LONGEST];
+};
+
+static struct row rows[HTTP_NAMES_COUNT];
 static uint8_t slots[SLOTS]; /* an enum http_name, or 0 */
 static atomic_bool is_filled;
 static pthread_once_t fill_once = PTHREAD_ONCE_INIT;
@@ -39,18 +49,40 @@ static void fill(void)
 		while (slots[slot])
 			slot = (slot + 1) % SLOTS;
 		slots[slot] = (uint8_t)id;
+		assert(texts[id].n <= LONGEST);
+		memcpy(rows[id].text, texts[id].s, texts[id].n);
+		for (size_t i = 0; i < texts[id].n; i++)
+			rows[id].fold[i] = ascii_is_alpha(texts[id].s[i]) ? 0x20 : 0;
 	}
 	atomic_store_explicit(&is_filled, true, memory_order_release);
 }
 
-static inline bool is_same(str x, str y)
+static inline bool differs_8(const char *s, const struct row *r, size_t at)
 {
-	if (x.n != y.n)
+	uint64_t x, text, fold;
+
+	memcpy(&x, s + at, sizeof(x));
+	memcpy(&text, r->text + at, sizeof(text));
+	memcpy(&fold, r->fold + at, sizeof(fold));
+	return ((x ^ text) & ~fold) != 0;
+}
+
+static inline bool is_same(str name, unsigned id)
+{
+	const struct row *r = &rows[id];
+
+	if (name.n != texts[id].n)
 		return false;
-	for (size_t i = 0; i < x.n; i++)
-		if (x.s[i] != y.s[i] && ascii_lower(x.s[i]) != ascii_lower(y.s[i]))
+	if (name.n < 8) {
+		for (size_t i = 0; i < name.n; i++)
+			if ((name.s[i] ^ r->text[i]) & ~r->fold[i])
+				return false;
+		return true;
+	}
+	for (size_t i = 0; i + 8 < name.n; i += 8)
+		if (differs_8(name.s, r, i))
 			return false;
-	return true;
+	return !differs_8(name.s, r, name.n - 8);
 }
 
 enum http_name http_name_of(str name)
@@ -60,7 +92,7 @@ enum http_name http_name_of(str name)
 	if (unlikely(!atomic_load_explicit(&is_filled, memory_order_acquire)))
 		pthread_once(&fill_once, fill);
 	for (unsigned slot = slot_of(name); slots[slot]; slot = (slot + 1) % SLOTS)
-		if (is_same(name, texts[slots[slot]]))
+		if (is_same(name, slots[slot]))
 			return slots[slot];
 	return HTTP_OTHER;
 }
