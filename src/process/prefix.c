@@ -80,7 +80,7 @@ static struct err *make_log(struct arena *a, str path, const struct identity *id
 	return NULL;
 }
 
-static struct err *make_logs(struct arena *a, const struct settings *s, const struct identity *id)
+struct err *prefix_make_logs(struct arena *a, const struct settings *s, const struct identity *id)
 {
 	const struct setting_log *logs[] = { &s->proxy_error,   &s->proxy_access,  &s->admin_access,
 					     &s->admin_error,   &s->status_access, &s->status_error,
@@ -218,7 +218,7 @@ struct err *prefix_prepare(struct arena *a, struct settings *s)
 	if (s->lmdb_environment_path.s) /* what POST /config left */
 		PASS(make_own_folder(a, s, s->lmdb_environment_path, &id));
 	PASS(make_own_folder(a, s, STR("body_temp"), &id));
-	PASS(make_logs(a, s, &id));
+	PASS(prefix_make_logs(a, s, &id));
 	PASS(make_certs(a, s));
 	PASS(put_file(a, settings_path(a, s, ".ca_combined").s,
 		      str_join(a, s->trusted_ca_pems, STR("\n")), 0644));

@@ -48,6 +48,10 @@ struct identity {
 MUST_CHECK struct err *identity_find(struct arena *a, const struct settings *s,
 				     struct identity *ret);
 
+/* prefix.c: the logs are there, and the worker may open them; after a rotation, too. */
+MUST_CHECK struct err *prefix_make_logs(struct arena *a, const struct settings *s,
+					const struct identity *id);
+
 /* One configuration with its sockets; a reload makes a new one. */
 struct generation {
 	struct arena *arena;

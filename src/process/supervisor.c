@@ -471,10 +471,23 @@ static void forward_reopen(struct supervisor *s, struct worker *w)
 		kill(w->pid, SIGUSR1);
 }
 
+/* After a rotation the files are new: made here, as root, for a worker that may
+ * not make files beside them. */
+static void reopen_logs(struct supervisor *s)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct err *e = prefix_make_logs(a, s->current->settings, &s->current->identity);
+
+	if (!e)
+		e = log_reopen();
+	if (e)
+		log_err(LOG_ERROR_, e, "the logs cannot be reopened");
+	err_forget();
+	each_worker(s, forward_reopen);
+}
+
 static void take_signal(struct supervisor *s, uint32_t number)
 {
-	struct err *e;
-
 	switch (number) {
 	case SIGCHLD:
 		reap(s);
@@ -490,11 +503,7 @@ static void take_signal(struct supervisor *s, uint32_t number)
 		reload(s);
 		break;
 	case SIGUSR1:
-		e = log_reopen();
-		if (e)
-			log_err(LOG_ERROR_, e, "the error log cannot be reopened");
-		err_forget();
-		each_worker(s, forward_reopen);
+		reopen_logs(s);
 		break;
 	default:
 		break;

@@ -502,6 +502,23 @@ static void a_worker_that_does_not_drain_is_stopped_in_time(void **state)
 	stop(pid); /* ... until it is told to stop now */
 }
 
+static void rotated_logs_are_made_anew(void **state)
+{
+	pid_t pid = run(prepared("one", NULL));
+	const char *log = str_fmt(a, "%s/logs/access.log", prefix).s;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(rename(log, str_fmt(a, "%s.1", log).s), 0);
+	kill(pid, SIGUSR1);
+	for (int i = 0; i < 200 && stat(log, &st) < 0; i++)
+		pause_ms(10);
+	assert_int_equal(stat(log, &st), 0);
+	if (geteuid() == 0)
+		assert_int_not_equal(st.st_uid, 0); /* the worker's */
+	stop(pid);
+}
+
 static void a_graceful_stop_ends_when_the_worker_has(void **state)
 {
 	pid_t pid = run(prepared("one", NULL));
@@ -611,6 +628,7 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(a_worker_that_does_not_drain_is_stopped_in_time,
 						begin, end),
+		cmocka_unit_test_setup_teardown(rotated_logs_are_made_anew, begin, end),
 		cmocka_unit_test_setup_teardown(a_graceful_stop_ends_when_the_worker_has, begin,
 						end),
 		cmocka_unit_test_setup_teardown(a_worker_whose_supervisor_is_killed_ends, begin,

@@ -120,6 +120,13 @@ static void derive_listeners(struct loading *l)
 
 		if (e)
 			loading_fail(l, e);
+		for (size_t k = 0; !e && k < rows[i].to->n; k++) {
+			if (rows[i].to->v[k].transparent)
+				loading_note(l,
+					     "%s: the flag transparent of " STRF
+					     " is kept without effect",
+					     rows[i].name, STRV(rows[i].to->v[k].text));
+		}
 	}
 	s->proxy_ssl_enabled = any_ssl(&s->proxy_listeners);
 	s->stream_proxy_ssl_enabled = any_ssl(&s->stream_listeners);
