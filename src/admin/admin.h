@@ -48,10 +48,10 @@ struct admin_context {
 
 	void (*status)(void *arg, struct admin_status *ret) SUSPENDS;
 
-	/* What the balancer of an upstream knows; NULL members and NULL results: nothing yet.
-	 * targets_health: {"host:port": {"addresses": [{ip, port, weight, health}], "dns",
-	 * "host", "nodeWeight", "port", "weight": {...}}}; balancer_health: {"health", "id",
-	 * "details"}. */
+	/* What the balancer of an upstream knows; NULL members and NULL results: nothing.
+	 * targets_health: {"host:port": {"health": "HEALTHY", "data": {"addresses": [...],
+	 * "dns", "host", "nodeWeight", "port", "weight": {...}}}}; balancer_health:
+	 * {"health", "id", "details"}. */
 	struct value *(*targets_health)(void *arg, struct arena *a, uuid upstream);
 	struct value *(*balancer_health)(void *arg, struct arena *a, uuid upstream);
 

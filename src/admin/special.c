@@ -457,27 +457,6 @@ static void target_delete(struct call *c)
 	nested_delete(c);
 }
 
-/* The word for a target whose addresses the balancer told about. */
-static const char *health_of(const struct value *told)
-{
-	const struct value *addresses = value_get(told, "addresses");
-	const char *word = "HEALTHCHECKS_OFF";
-
-	if (!addresses || addresses->kind != VALUE_ARRAY || addresses->n == 0)
-		return "DNS_ERROR";
-	for (uint32_t i = 0; i < addresses->n; i++) {
-		const struct value *health = value_get(addresses->items[i], "health");
-
-		if (!health || health->kind != VALUE_STRING)
-			continue;
-		if (str_is(health->s, "HEALTHY"))
-			return "HEALTHY";
-		if (str_is(health->s, "UNHEALTHY"))
-			word = "UNHEALTHY";
-	}
-	return word;
-}
-
 static void add_node(struct call *c, struct value *v)
 {
 	value_set(c->a, v, STR("node_id"), value_str(c->a, uuid_str(c->a, c->context->node_id)));
@@ -517,10 +496,13 @@ static void health_get(struct call *c)
 	for (uint32_t i = 0; told && i < all->n; i++) {
 		struct value *doc = value_copy(c->a, all->items[i]);
 		struct value *one = value_get_str(told, target_of(doc));
+		struct value *health = value_get(one, "health"), *data = value_get(one, "data");
 
-		value_set(c->a, doc, STR("health"), value_text(c->a, health_of(one)));
-		if (one)
-			value_set(c->a, doc, STR("data"), one);
+		/* A target that the balancer does not know has no address. */
+		value_set(c->a, doc, STR("health"),
+			  health ? health : value_text(c->a, "DNS_ERROR"));
+		if (data)
+			value_set(c->a, doc, STR("data"), data);
 		all->items[i] = doc;
 	}
 	v = value_object(c->a);

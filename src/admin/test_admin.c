@@ -59,7 +59,7 @@ static void status(void *arg, struct admin_status *ret)
 static struct value *targets_health(void *arg, struct arena *a, uuid upstream)
 {
 	static const char text[] =
-		"{\"1.1.1.1:80\":{\"addresses\":[{\"ip\":\"1.1.1.1\",\"health\":\"HEALTHY\"}]}}";
+		"{\"1.1.1.1:80\":{\"health\":\"HEALTHY\",\"data\":{\"addresses\":[]}}}";
 	struct value *v = NULL;
 	struct err *e = json_parse(a, str_of(text), &v);
 

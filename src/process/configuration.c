@@ -204,6 +204,11 @@ struct store *configuration_store(struct configuration *c)
 	return c->store;
 }
 
+struct balance_store *configuration_balancers(struct configuration *c)
+{
+	return c->balancers;
+}
+
 /* A job of the offload threads, and what came of it.  Its errors live on in a. */
 struct job {
 	struct configuration *c;

@@ -18,6 +18,7 @@ struct configuration *configuration_new(const struct worker_start *start, struct
 void configuration_drop(struct configuration **c); /* after the loops ended */
 
 struct store *configuration_store(struct configuration *c); /* over what is current */
+struct balance_store *configuration_balancers(struct configuration *c);
 
 /* Reads and publishes the first one. */
 MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;

@@ -52,6 +52,24 @@ static uint64_t sum(struct interfaces *i, enum counter which)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+/* The two servers' own connections count too, as in nginx. */
+static void add_servers(struct interfaces *i, struct admin_status *ret)
+{
+	for (int k = 0; k < 2; k++) {
+		struct api_server_counts n;
+
+		if (!i->faces[k].server)
+			continue;
+		n = api_server_counts(i->faces[k].server);
+		ret->connections_active += (uint64_t)n.connections;
+		ret->connections_writing += (uint64_t)n.busy;
+		ret->connections_waiting += (uint64_t)(n.connections - n.busy);
+		ret->connections_accepted += n.accepted;
+		ret->connections_handled += n.accepted - n.refused;
+		ret->total_requests += n.requests;
+	}
+}
+
 static void status(void *p, struct admin_status *ret)
 {
 	struct interfaces *i = p;
@@ -71,11 +89,77 @@ static void status(void *p, struct admin_status *ret)
 	};
 	if (ret->connections_active > waiting + writing)
 		ret->connections_reading = ret->connections_active - waiting - writing;
+	add_servers(i, ret);
 	memset(ret->configuration_hash, '0', sizeof(ret->configuration_hash) - 1);
 	if (d)
 		memcpy(ret->configuration_hash, declarative_hash(d),
 		       sizeof(ret->configuration_hash));
 	declarative_drop(&d);
+}
+
+static void drop_declarative(void *p)
+{
+	struct declarative_config *d = p;
+
+	declarative_drop(&d);
+}
+
+/* A balancer of that upstream, in a: what lasts of it is found by its identity, so it
+ * knows all that those of the snapshot know.  NULL: there is no such upstream. */
+static struct balancer *balancer_of(struct interfaces *i, struct arena *a, uuid id,
+				    const struct config **ret)
+{
+	struct declarative_config *d = store_memory_hold(i->context.store);
+	const struct config *config = d ? declarative_config(d) : NULL;
+	const struct target **targets;
+	const struct upstream *u = NULL;
+	size_t n = 0;
+
+	if (!d)
+		return NULL;
+	arena_on_end(a, drop_declarative, d);
+	*ret = config;
+	for (size_t k = 0; k < config->upstreams.n && !u; k++) {
+		if (uuid_eq(config->upstreams.v[k].id, id))
+			u = &config->upstreams.v[k];
+	}
+	targets = NEWS(a, const struct target *, config->targets.n + 1);
+	for (size_t k = 0; k < config->targets.n; k++) {
+		if (uuid_eq(config->targets.v[k].upstream, id))
+			targets[n++] = &config->targets.v[k];
+	}
+	if (!u)
+		return NULL;
+	return balancer_of_upstream(a, configuration_balancers(i->configuration), u, targets, n);
+}
+
+static struct value *targets_health(void *p, struct arena *a, uuid upstream)
+{
+	const struct config *config = NULL;
+	struct balancer *b = balancer_of(p, a, upstream, &config);
+	struct value *all = value_object(a);
+
+	for (size_t k = 0; b && k < config->targets.n; k++) {
+		const struct target *t = &config->targets.v[k];
+		struct value *one, *data;
+
+		if (!uuid_eq(t->upstream, upstream))
+			continue;
+		one = value_object(a);
+		value_set(a, one, STR("health"),
+			  value_text(a, balancer_target_health(a, b, t->target, &data)));
+		value_set(a, one, STR("data"), data);
+		value_set(a, all, t->target, one);
+	}
+	return b ? all : NULL;
+}
+
+static struct value *upstream_health(void *p, struct arena *a, uuid upstream)
+{
+	const struct config *config;
+	struct balancer *b = balancer_of(p, a, upstream, &config);
+
+	return b ? balancer_health(a, b) : NULL;
 }
 
 static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
@@ -184,6 +268,8 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		.worker_pid = getpid(),
 		.apply = apply,
 		.status = status,
+		.targets_health = targets_health,
+		.balancer_health = upstream_health,
 		.arg = i,
 	};
 	i->admin = admin_new(a, &i->context);
