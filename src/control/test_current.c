@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Publishing snapshots while three loops hold them. */
 #include "control/current.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dns - names to addresses, by Kong's rules (reference: PROXY.md §10).
+/* dns - names to addresses, by Kong's rules (its dns client of 3.2).
  *
  * One cache per process, shared by all loops under a lock that is never held
  * across a wait; a name in flight is asked once and everybody waits for that

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* PROXY headers of both versions, whole, in parts and wrong. */
 #include "net/proxy_protocol.h"
 
 #include <setjmp.h>

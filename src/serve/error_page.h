@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* error_page - the bodies of the proxy's own answers (PROXY.md §4.1).
+/* error_page - the bodies of the proxy's own answers.
  *
  * Two ways in: a page for a status that the proxy itself came to (the type is
  * chosen by Accept, else by the request's Content-Type, else it is the default),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The heads that the gateway writes: to the upstream (PROXY.md §3) and to the
- * client (§2).  Both are bytes in a block, made in one pass over the fields
+/* The heads that the gateway writes: to the upstream and to the
+ * client.  Both are bytes in a block, made in one pass over the fields
  * that came. */
 #include "serve/req.h"
 

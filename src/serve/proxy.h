@@ -24,7 +24,7 @@ struct proxy_shared {
 	enum error_type error_type;
 	const char *body_folder; /* for bodies that are kept in files */
 	str server;              /* "gibbon/0.1.0" */
-	_Atomic uint64_t serial; /* of connections */
+	uint64_t serial;         /* of connections; atomic */
 };
 
 struct proxy {

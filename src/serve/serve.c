@@ -69,7 +69,7 @@ static str scheme_seen(const struct req *r)
 	return r->client->is_tls ? STR("https") : STR("http");
 }
 
-/* A route for https alone that was reached by http: PROXY.md §4. */
+/* A route for https alone that was reached by http: the redirect or 426 of its settings. */
 static enum verdict insist_on_tls(struct req *r)
 {
 	int64_t code = r->route->route->https_redirect_status_code;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Bodies over a socket pair: pieces, gathering, ends and what is behind them. */
 #include "serve/body.h"
 
 #include <fcntl.h>

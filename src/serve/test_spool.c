@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Spools in memory and in files. */
 #include "serve/spool.h"
 
 #include "fiber/fiber.h"

@@ -12,7 +12,7 @@
 #include "model/entity.h"
 #include "model/model.h"
 
-/* Kong's error codes, ADMIN_API.md §2: the row (name, HTTP status) is in store/errors.c. */
+/* Kong's error codes: the row (name, HTTP status) is in store/errors.c. */
 enum db_code {
 	DB_OK = 0,
 	DB_INVALID_PRIMARY_KEY = 1,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Pools of links to a listening socket on loopback. */
 #include "upstream/link.h"
 
 #include <setjmp.h>
