@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 
@@ -118,6 +119,13 @@ def test_a_gateway_starts_once_and_stops(place):
             == f'Error: nginx not running in prefix: {place.prefix}\n{DETAILS}')
     assert f'Kong is not running at {place.prefix}' in place.bad('health', '-p', place.prefix)
     assert place.bad('stop', '-p', '/no/such') == f'Error: no such prefix: /no/such\n{DETAILS}'
+
+
+def test_a_taken_port_is_named_with_what_to_do(place):
+    with socket.create_server(('127.0.0.1', place.port)):
+        assert place.bad('start', '-c', place.conf).startswith(
+            f'Error: proxy_listen: 127.0.0.1:{place.port}: cannot listen on 127.0.0.1:{place.port}: '
+            'Address already in use\n  Another process listens there')
 
 
 def test_quit_and_restart(place):

@@ -139,7 +139,7 @@ void worker_tell_failed(const struct worker_start *w, const struct err *e)
 
 	if (root->hint)
 		line = str_fmt(a, STRF " (%s)", STRV(line), root->hint);
-	tell(w, str_part(line, 0, 4000));
+	tell(w, str_fmt(a, STRF "\n", STRV(str_part(line, 0, 4000))));
 }
 
 /* ---- the fork ------------------------------------------------------------------------------------------ */

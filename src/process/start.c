@@ -63,6 +63,26 @@ static void tell_parent(int fd, str text)
 	write_all(fd, str_at("", 1));
 }
 
+/* An error as one text, its hint behind HINT_MARK. */
+#define HINT_MARK '\x1f'
+
+static str story(struct arena *a, const struct err *e)
+{
+	const char *hint = err_root(e)->hint;
+
+	return str_fmt(a, STRF "%c%s", STRV(err_line(a, e)), HINT_MARK, hint ? hint : "");
+}
+
+static struct err *retold(str text)
+{
+	ptrdiff_t at = str_find(text, HINT_MARK, 0);
+	str hint = at < 0 ? STR("") : str_from(text, (size_t)at + 1);
+	struct err *e =
+		FAIL(ERR_INVALID, STRF, STRV(at < 0 ? text : str_part(text, 0, (size_t)at)));
+
+	return hint.n ? err_hint(e, STRF, STRV(hint)) : e;
+}
+
 /* The first worker serves, or the supervisor ends. */
 static void started(void *arg, const struct err *e)
 {
@@ -78,7 +98,7 @@ static void started(void *arg, const struct err *e)
 			st->on_started();
 		return;
 	}
-	tell_parent(st->outcome_fd, e ? err_line(st->arena, e) : STR("ok"));
+	tell_parent(st->outcome_fd, e ? story(st->arena, e) : STR("ok"));
 	close_fd(&st->outcome_fd);
 }
 
@@ -125,7 +145,7 @@ NORETURN static void be_daemon(struct settings *s, worker_main_fn *worker, struc
 	setsid();
 	e = run(s, worker, st);
 	if (e && st->outcome_fd >= 0)
-		tell_parent(st->outcome_fd, err_line(st->arena, e));
+		tell_parent(st->outcome_fd, story(st->arena, e));
 	exit(e ? 1 : 0);
 }
 
@@ -149,7 +169,7 @@ static struct err *wait_for_outcome(int fd, pid_t child)
 	waitpid(child, NULL, 0);
 	if (n == 0)
 		return FAIL(ERR_INTERNAL, "the supervisor ended without a word");
-	return FAIL(ERR_INVALID, STRF, STRV(str_at(text, n)));
+	return retold(str_at(text, n));
 }
 
 static struct err *start_daemon(struct settings *s, worker_main_fn *worker, struct starting *st)
@@ -184,5 +204,5 @@ struct err *process_start(struct settings *s, worker_main_fn *worker, void (*on_
 	if (s->is_daemon)
 		return start_daemon(s, worker, &st);
 	e = run(s, worker, &st);
-	return e ? FAIL(e->code, STRF, STRV(err_line(own, e))) : NULL;
+	return e ? retold(story(own, e)) : NULL;
 }

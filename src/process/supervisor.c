@@ -387,8 +387,9 @@ static void bury(struct supervisor *s, struct worker *w, int status)
 	struct err *e;
 
 	w->is_dead = true;
-	if (w->ready_fd >= 0) { /* what it said with its last breath */
-		listen_to(s, w);
+	if (w->ready_fd >= 0) { /* what it said with its last breath, to the end */
+		for (int i = 0; i < 4 && w->ready_fd >= 0; i++)
+			listen_to(s, w);
 		was_candidate = w == s->candidate;
 		was_serving = w == s->serving;
 		dead = *w;

@@ -78,7 +78,7 @@ static int serve(const struct worker_start *w, int signals)
 			continue;
 		if (info.ssi_signo == SIGQUIT && !has(w, "stubborn"))
 			return 0;
-		if (info.ssi_signo == SIGTERM)
+		if (info.ssi_signo == SIGTERM && !has(w, "immortal"))
 			return 0;
 	}
 }
@@ -107,6 +107,8 @@ static int fake_worker(const struct worker_start *w)
 		return 1;
 	}
 	worker_tell_ready(w);
+	if (has(w, "brief"))
+		_exit(4);
 	return serve(w, signals);
 }
 
@@ -502,6 +504,47 @@ static void a_worker_that_does_not_drain_is_stopped_in_time(void **state)
 	stop(pid); /* ... until it is told to stop now */
 }
 
+/* Lines of the error log with these words. */
+static int told(const char *words)
+{
+	FILE *f = fopen(str_fmt(a, "%s/logs/error.log", prefix).s, "r");
+	char line[4096];
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, words) != NULL;
+	fclose(f);
+	return n;
+}
+
+static void a_worker_that_always_dies_is_restarted_ever_more_rarely(void **state)
+{
+	pid_t pid = run(prepared("brief", NULL));
+	int first;
+
+	(void)state;
+	pause_ms(1500); /* ten in a second, then one each second */
+	first = told("starting another");
+	assert_in_range(first, 5, 13);
+	pause_ms(2000);
+	assert_in_range(told("starting another") - first, 1, 3);
+	stop(pid);
+}
+
+static void a_worker_that_ignores_signals_is_killed(void **state)
+{
+	pid_t pid = run(prepared("immortal", NULL));
+	int64_t then = clock_mono_ms();
+	struct reply r;
+
+	(void)state;
+	assert_true(ask(port, &r));
+	stop(pid);
+	assert_in_range(clock_mono_ms() - then, 9500, 12000);
+	assert_int_equal(kill((pid_t)r.pid, 0), -1);
+}
+
 static void rotated_logs_are_made_anew(void **state)
 {
 	pid_t pid = run(prepared("one", NULL));
@@ -628,6 +671,10 @@ int main(void)
 						end),
 		cmocka_unit_test_setup_teardown(a_worker_that_does_not_drain_is_stopped_in_time,
 						begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_worker_that_always_dies_is_restarted_ever_more_rarely, begin, end),
+		cmocka_unit_test_setup_teardown(a_worker_that_ignores_signals_is_killed, begin,
+						end),
 		cmocka_unit_test_setup_teardown(rotated_logs_are_made_anew, begin, end),
 		cmocka_unit_test_setup_teardown(a_graceful_stop_ends_when_the_worker_has, begin,
 						end),

@@ -242,7 +242,7 @@ static strs write_out(struct arena *a, strs words, const char *const *bundled, s
 
 /* ---- logs ----------------------------------------------------------------------------------------- */
 
-static void derive_log(struct loading *l, const char *name, str text, struct setting_log *to)
+void derive_log(struct loading *l, const char *name, str text, struct setting_log *to)
 {
 	strs words = str_split(l->a, text, ' ');
 

@@ -407,6 +407,19 @@ static bool take_log_format(const struct use *u)
 	return true;
 }
 
+/* access_log FILE [FORMAT ...] or off: instead of the listener's own. */
+static bool take_access_log(const struct use *u)
+{
+	struct settings *s = u->l->s;
+	struct setting_log *to = u->space == SPACE_ADMIN    ? &s->admin_access
+				 : u->space == SPACE_STATUS ? &s->status_access
+							    : &s->proxy_access;
+
+	*to = (struct setting_log){ 0 };
+	derive_log(u->l, "access_log", u->value, to);
+	return true;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
 #define IN(space) (1u << SPACE_##space)
@@ -445,6 +458,7 @@ static const struct directive directives[] = {
 	{ STR_INIT("real_ip_recursive"),           IN(HTTP) | IN(PROXY), take_real_ip_recursive, 0, ON_OFF },
 	{ STR_INIT("set_real_ip_from"),            IN(HTTP) | IN(PROXY), take_real_ip_from,      0, "an address, a network or unix:" },
 	{ STR_INIT("log_format"),                  IN(HTTP) | IN(PROXY), take_log_format,        0, "a name and a format between quotes" },
+	{ STR_INIT("access_log"),                  IN(PROXY) | IN(ADMIN) | IN(STATUS), take_access_log, 0, "a file and perhaps a format, or off" },
 	{ STR_INIT("ssl_protocols"),               ANY_TLS,    take_ssl_protocols,  0, "TLSv1 to TLSv1.3" },
 	{ STR_INIT("ssl_ciphers"),                 ANY_TLS,    take_ssl_ciphers,    0, "ciphers in OpenSSL's words" },
 	{ STR_INIT("ssl_prefer_server_ciphers"),   ANY_TLS,    take_ssl_prefer,     0, ON_OFF },

@@ -560,7 +560,9 @@ static void directives_set_the_same_members_as_properties(void **state)
 				    "nginx_http_log_format = mine escape=json '$a \"b\" ' '$c'\n"
 				    "nginx_main_worker_shutdown_timeout = 30s\n"
 				    "nginx_events_worker_connections = 5000\n"
-				    "nginx_http_charset = off\n",
+				    "nginx_http_charset = off\n"
+				    "nginx_proxy_access_log = logs/mine.log mine\n"
+				    "nginx_admin_access_log = off\n",
 				    ENV("KONG_NGINX_HTTP_SEND_TIMEOUT=3s"));
 
 	(void)state;
@@ -580,6 +582,9 @@ static void directives_set_the_same_members_as_properties(void **state)
 	assert_int_equal(s->worker_shutdown_timeout_ms, 30000);
 	assert_int_equal(s->worker_connections, 5000);
 	assert_null(s->proxy_http.charset.s);
+	assert_str(s->proxy_access.path, "/usr/local/kong/logs/mine.log");
+	assert_str(s->proxy_access.format, "mine");
+	assert_null(s->admin_access.path.s);
 	assert_int_equal(s->notes.n, 0);
 }
 
