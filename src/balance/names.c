@@ -81,9 +81,9 @@ static void take_in(struct balance_store *s, struct name *name, enum dns_result 
 	if (n > LIMIT_BALANCER_SLOTS)
 		n = LIMIT_BALANCER_SLOTS;
 	if (result == DNS_OK) {
-		name->renew_at = (expires > now ? expires : now) + RENEW_DELAY_MS;
-		if (expires >= DEADLINE_NEVER - RENEW_DELAY_MS)
-			name->renew_at = DEADLINE_NEVER;
+		name->renew_at = DEADLINE_NEVER;
+		if (expires < DEADLINE_NEVER - RENEW_DELAY_MS)
+			name->renew_at = (expires > now ? expires : now) + RENEW_DELAY_MS;
 		if (expires == DNS_EXPIRES_AT_ONCE) {
 			state = NAME_EACH_TIME;
 			name->renew_at = now + EACH_TIME_MS;

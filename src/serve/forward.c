@@ -15,7 +15,7 @@ enum outcome trial_failed(struct trial *t, int status, enum try_outcome how, con
 {
 	t->status = status;
 	t->how = how;
-	t->why = why;
+	t->why = str_z(t->r->arena, str_of(why)); /* it may belong to a link that ends soon */
 	return OUTCOME_FAILED;
 }
 
