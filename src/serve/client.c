@@ -64,11 +64,17 @@ static void on_readable(struct io *io)
 }
 
 /* Idle: until the next byte, or the timeout.  Nothing but the struct stays. */
+/* While it drains, a client that was promised keep-alive gets the time to come with
+ * its next request, whose reply says close: it may have sent it already. */
+#define LEAVE_MS 500
+
 static void park(struct client *c)
 {
 	const struct http_tuning *t = &c->proxy->shared->settings->proxy_http;
 	int64_t wait_ms = c->requests ? t->keepalive_timeout : t->client_header_timeout;
 
+	if (c->proxy->is_draining && wait_ms > LEAVE_MS)
+		wait_ms = LEAVE_MS;
 	put_block(c);
 	if (c->sock.tls)
 		tls_release_buffers(c->sock.tls);
@@ -78,6 +84,11 @@ static void park(struct client *c)
 	list_add_front(&c->proxy->clients, &c->link);
 	timer_set(&c->timer, deadline_in(wait_ms));
 	io_park(&c->sock.io, on_readable);
+}
+
+void client_hurry(struct client *c)
+{
+	timer_set(&c->timer, deadline_in(LEAVE_MS));
 }
 
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
@@ -321,7 +332,7 @@ static void run(void *arg)
 	}
 	if (turn == TURN_LINGER)
 		linger(c);
-	if (turn == TURN_PARK && !c->proxy->is_draining) {
+	if (turn == TURN_PARK && !c->proxy->is_stopped) {
 		park(c);
 		return;
 	}

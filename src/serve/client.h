@@ -38,3 +38,4 @@ struct client {
 /* Takes over an accepted, non-blocking descriptor. */
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer);
 void client_close(struct client *c);
+void client_hurry(struct client *c); /* parked: little time is left for its next request */

@@ -406,6 +406,8 @@ struct block *head_for_client(struct req *r, enum http_body framing, int64_t len
 		ADD(&o, "Transfer-Encoding: chunked\r\n");
 	else if (framing == HTTP_BODY_LENGTH && !http_get(&r->reply, HTTP_CONTENT_LENGTH))
 		add_number(&o, STR("Content-Length"), length);
+	if (r->proxy->is_draining) /* since the request came: tell the client to go elsewhere */
+		r->keep_alive = false;
 	if (r->status == 101 || (r->status == 426 && r->keep_alive))
 		ADD(&o, "Connection: Upgrade\r\n");
 	else if (r->keep_alive)

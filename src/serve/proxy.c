@@ -52,7 +52,7 @@ void proxy_drain(struct proxy *p, void (*done)(void *), void *arg)
 	p->on_drained_arg = arg;
 	list_for_each (&p->clients, struct client, link, c) {
 		if (c->is_parked)
-			client_close(c);
+			client_hurry(c);
 	}
 	if (p->client_count == 0 && p->on_drained) {
 		p->on_drained = NULL;
@@ -62,7 +62,7 @@ void proxy_drain(struct proxy *p, void (*done)(void *), void *arg)
 
 void proxy_stop(struct proxy *p)
 {
-	p->is_draining = true;
+	p->is_draining = p->is_stopped = true;
 	list_for_each (&p->clients, struct client, link, c) {
 		if (c->is_parked)
 			client_close(c);

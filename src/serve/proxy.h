@@ -36,6 +36,7 @@ struct proxy {
 	unsigned client_count;
 	struct timer tick; /* once a second */
 	bool is_draining;
+	bool is_stopped; /* nobody may park any more */
 	void (*on_drained)(void *);
 	void *on_drained_arg;
 	int64_t date_s; /* what date is the text of */
