@@ -115,11 +115,8 @@ static struct err *keep_text(const struct settings *s, str text)
 
 /* ---- checking ---------------------------------------------------------------------- */
 
-struct err *configuration_error(struct arena *a, const struct db_error *e)
+struct err *configuration_error(const struct db_error *e)
 {
-	if (e->fields)
-		return FAIL(ERR_INVALID, STRF ": " STRF, STRV(e->message),
-			    STRV(json_text(a, e->fields, JSON_COMPACT)));
 	return FAIL(ERR_INVALID, STRF, STRV(e->message));
 }
 
@@ -136,7 +133,7 @@ static struct err *parse(struct arena *a, const struct settings *s, struct decla
 	if (str_starts(text, STR(HASH_LINE)))
 		o.hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
 	if (!declarative_parse(a, text.s ? text : empty, &o, ret, &error))
-		TRY(configuration_error(a, &error), "error parsing declarative config%s" STRF,
+		TRY(configuration_error(&error), "error parsing declarative config%s" STRF,
 		    o.name.n ? " file " : "", STRV(o.name));
 	return NULL;
 }

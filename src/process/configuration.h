@@ -28,8 +28,8 @@ MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;
 MUST_CHECK struct err *configuration_apply(struct configuration *c, struct declarative_config *d)
 	SUSPENDS;
 
-/* The error of a declarative text, one line per field, for people. */
-struct err *configuration_error(struct arena *a, const struct db_error *e);
+/* The error of a declarative text, for people. */
+struct err *configuration_error(const struct db_error *e);
 
 /* For the command line: reads what configuration_start() would, and checks it. */
 MUST_CHECK struct err *configuration_check(const struct settings *s);
