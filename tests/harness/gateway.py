@@ -38,6 +38,15 @@ def children(pid):
         return []
 
 
+def is_running(pid):
+    """Whether there is such a process; one that ended and waits to be reaped is none."""
+    try:
+        with open(f'/proc/{pid}/stat') as text:
+            return text.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
 class Gateway:
     def __init__(self, directory, config=None, conf=None, env=None, admin=True, limits=None):
         self.prefix = str(directory)
