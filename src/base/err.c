@@ -76,6 +76,7 @@ struct err *err_in(struct err *cause, const char *file, int line, const char *fo
 	e = err_make(cause->code, file, line, text);
 	e->cause = cause;
 	e->field = cause->field;
+	e->state = cause->state;
 	return e;
 }
 
@@ -99,6 +100,12 @@ struct err *err_field(struct err *e, const char *format, ...)
 	return e;
 }
 
+struct err *err_state(struct err *e, const char *state)
+{
+	e->state = state && state[0] ? str_z(err_home(), str_of(state)) : NULL;
+	return e;
+}
+
 struct err *err_keep(struct arena *a, const struct err *e)
 {
 	struct err *copy;
@@ -109,9 +116,15 @@ struct err *err_keep(struct arena *a, const struct err *e)
 	copy->text = str_z(a, str_of(e->text));
 	copy->field = e->field ? str_z(a, str_of(e->field)) : NULL;
 	copy->hint = e->hint ? str_z(a, str_of(e->hint)) : NULL;
+	copy->state = e->state ? str_z(a, str_of(e->state)) : NULL;
 	copy->cause = err_keep(a, e->cause);
 	copy->next = err_keep(a, e->next);
 	return copy;
+}
+
+struct err *err_here(const struct err *e)
+{
+	return e ? err_keep(err_home(), e) : NULL;
 }
 
 str err_line(struct arena *a, const struct err *e)

@@ -30,6 +30,7 @@ struct err {
 	const char *text;  /* one line, for an operator */
 	const char *field; /* path in the caller's document, "hosts[2]", or NULL */
 	const char *hint;  /* what to do about it, a whole sentence, or NULL */
+	const char *state; /* the database's own code (SQLSTATE), or NULL */
 	const char *file;  /* where it was first seen */
 	int line;
 	struct err *cause; /* why, one level down */
@@ -67,9 +68,13 @@ struct err *err_in(struct err *e, const char *file, int line, const char *format
 /* Adds to the error and returns it, for use in a return statement. */
 struct err *err_hint(struct err *e, const char *format, ...) PRINTF(2, 3);
 struct err *err_field(struct err *e, const char *format, ...) PRINTF(2, 3);
+struct err *err_state(struct err *e, const char *state); /* NULL or "": none */
 
 /* A copy, causes and neighbours included, in a. */
 struct err *err_keep(struct arena *a, const struct err *e);
+
+/* A copy of a kept one in the error arena of the fiber or thread that runs. */
+struct err *err_here(const struct err *e);
 
 /* "outer: cause: root cause", one line; NULL-safe. */
 str err_line(struct arena *a, const struct err *e);

@@ -23,6 +23,9 @@ bool tls_cert_is_ecdsa(const struct tls_cert *c);
 MUST_CHECK struct err *tls_check_certificate(str pem);
 MUST_CHECK struct err *tls_check_key(str pem);
 
+/* The same of a revocation list. */
+MUST_CHECK struct err *tls_check_crl(str pem);
+
 /* Concatenated PEM certificates. `ret_digest` of ca_certificates: see tls_cert_digest. */
 MUST_CHECK struct err *tls_store_new(const strs *pems, struct tls_store **ret);
 struct tls_store *tls_store_hold(struct tls_store *s);
@@ -105,3 +108,12 @@ uuid uuid_v5(uuid space, str name);
 
 /* "OpenSSL 3.0.15 ...": what is linked. */
 const char *tls_library(void);
+
+/* ---- connections of another library --------------------------------------------- */
+
+/* `ssl` is the SSL * that libpq shows; NULL is none. */
+size_t tls_foreign_pending(void *ssl); /* bytes decrypted that it has not taken yet */
+/* Intermediates of the chain that was verified; -1 when none was. */
+int tls_foreign_intermediates(void *ssl);
+/* May a client speak this one version here, as OpenSSL is configured? */
+bool tls_policy_allows(unsigned version);

@@ -267,19 +267,9 @@ static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
 
 static struct err *start_dns(struct worker *w)
 {
-	const struct settings *s = w->settings;
-	struct dns_options o = {
-		.resolvers = s->dns_resolver,
-		.hostsfile = s->dns_hostsfile,
-		.order = s->dns_order,
-		.valid_ttl_s = s->dns_valid_ttl >= 0 ? (int64_t)s->dns_valid_ttl : -1,
-		.stale_ttl_s = (int64_t)s->dns_stale_ttl,
-		.not_found_ttl_s = (int64_t)s->dns_not_found_ttl,
-		.error_ttl_s = (int64_t)s->dns_error_ttl,
-		.cache_size = s->dns_cache_size,
-		.no_sync = s->dns_no_sync,
-	};
+	struct dns_options o;
 
+	settings_dns_options(w->settings, &o);
 	return dns_start(&o);
 }
 

@@ -163,6 +163,7 @@ static void load_trusted(struct loading *l)
 	const strs *list = &l->s->lua_ssl_trusted_certificate;
 	strs pems = { NEWS(l->a, str, list->n + 1), 0 };
 	strs names = { NEWS(l->a, str, list->n + 1), 0 };
+	strs paths = { NEWS(l->a, str, list->n + 1), 0 };
 
 	for (size_t i = 0; i < list->n; i++) {
 		str value = list->v[i];
@@ -180,8 +181,10 @@ static void load_trusted(struct loading *l)
 			continue;
 		pems.v[pems.n++] = pem.text;
 		names.v[names.n++] = pem.path.s ? pem.path : pem.text;
+		paths.v[paths.n++] = pem.path;
 	}
 	l->s->trusted_ca_pems = pems;
+	l->s->trusted_ca_paths = paths;
 	if (!l->first)
 		loading_put(l, "lua_ssl_trusted_certificate", str_join(l->a, names, STR(",")));
 }

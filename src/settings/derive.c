@@ -340,17 +340,19 @@ static void derive_user(struct loading *l)
 	}
 }
 
-/* pg_ssl_cert and its key may stand between quotes, as Kong's page shows them. */
+/* Paths of the PostgreSQL link may stand between quotes, as Kong's page shows them. */
 static void derive_pg_certificates(struct loading *l)
 {
-	static const char *const names[] = { "pg_ssl_cert", "pg_ssl_cert_key" };
+	static const char *const names[] = { "pg_ssl_cert", "pg_ssl_cert_key", "pg_ssl_crl" };
 
 	for (size_t i = 0; i < COUNT(names); i++) {
 		str text = loading_find(l, names[i])->text;
 
 		if (text.n >= 2 && (text.s[0] == '"' || text.s[0] == '\'') &&
 		    text.s[text.n - 1] == text.s[0])
-			loading_put(l, names[i], str_part(text, 1, text.n - 1));
+			text = str_part(text, 1, text.n - 1);
+		if (text.n)
+			loading_put(l, names[i], path_absolute(l->a, text));
 	}
 }
 

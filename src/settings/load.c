@@ -7,9 +7,11 @@
  * nginx_directives.c and derive.c, in that order. */
 #include "base/limits.h"
 #include "base/vec.h"
+#include "net/dns.h"
 #include "settings/priv.h"
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- the loading ----------------------------------------------------------------- */
 
@@ -491,6 +493,8 @@ struct err *loading_finish(struct loading *l, struct settings **ret)
 	derive_members(l);
 	if (!l->first)
 		load_certificates(l);
+	if (!l->first)
+		load_pg_files(l);
 	if (l->first)
 		return l->first;
 	keep_properties(l);
@@ -524,6 +528,34 @@ str settings_get(const struct settings *s, str name)
 	const struct property *p = settings_find(s, name);
 
 	return p ? p->text : STR_NONE;
+}
+
+struct err *settings_get_fresh(struct arena *a, const struct settings *s, str name, str *ret)
+{
+	const struct property *p = settings_find(s, name);
+
+	if (p && !p->reference.s && p->origin == ORIGIN_DEFAULT && p->row && p->row->inherits)
+		p = settings_find(s, str_of(p->row->inherits));
+	if (p && p->reference.s)
+		return vault_reference_resolve(a, p->reference, environ,
+					       settings_get(s, STR("vault_env_prefix")), ret);
+	*ret = p ? p->text : STR_NONE;
+	return NULL;
+}
+
+void settings_dns_options(const struct settings *s, struct dns_options *ret)
+{
+	*ret = (struct dns_options){
+		.resolvers = s->dns_resolver,
+		.hostsfile = s->dns_hostsfile,
+		.order = s->dns_order,
+		.valid_ttl_s = s->dns_valid_ttl >= 0 ? (int64_t)s->dns_valid_ttl : -1,
+		.stale_ttl_s = (int64_t)s->dns_stale_ttl,
+		.not_found_ttl_s = (int64_t)s->dns_not_found_ttl,
+		.error_ttl_s = (int64_t)s->dns_error_ttl,
+		.cache_size = s->dns_cache_size,
+		.no_sync = s->dns_no_sync,
+	};
 }
 
 bool settings_is_set(const struct settings *s, str name)

@@ -117,6 +117,7 @@ void loading_decode(struct loading *l, const struct property *p);
 /* The steps after the members are filled; errors and notes go into the loading. */
 void check_members(struct loading *l);
 void load_certificates(struct loading *l);
+void load_pg_files(struct loading *l);
 void apply_cipher_suite(struct loading *l);
 void apply_directives(struct loading *l);
 void derive_members(struct loading *l);

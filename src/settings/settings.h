@@ -247,8 +247,8 @@ struct settings {
 	int64_t cassandra_schema_consensus_timeout;
 	str declarative_config, declarative_config_string, lmdb_environment_path;
 	str lmdb_map_size, pg_ssl_version;
-	bool pg_ssl_required;
-	str pg_ssl_cert, pg_ssl_cert_key;
+	bool pg_ssl_required, pg_ssl_verify_host;
+	str pg_ssl_cert, pg_ssl_cert_key, pg_ssl_crl;
 	bool pg_ro_ssl_required;
 	str pg_ro_ssl_version;
 
@@ -397,7 +397,10 @@ struct settings {
 	struct setting_certs client_ssl_certs; /* none or one */
 	struct setting_certs cluster_certs;    /* none or one */
 	str cluster_ca_pem;
-	strs trusted_ca_pems; /* lua_ssl_trusted_certificate, each item as PEM text */
+	strs trusted_ca_pems;          /* lua_ssl_trusted_certificate, each item as PEM text */
+	strs trusted_ca_paths;         /* where each of them came from; unset: a value */
+	struct setting_cert pg_client; /* pg_ssl_cert as it was when the settings were read */
+	str pg_crl_pem;                /* pg_ssl_crl, the same */
 	struct tls_tuning http_tls, stream_tls;
 	unsigned lua_ssl_versions; /* TLS_1_2 | TLS_1_3 ... */
 
@@ -465,6 +468,9 @@ void settings_give_certs(struct arena *a, struct settings *s, const char *prefix
 /* The text of a property as it is effective (a reference resolved): unset when
  * it has none. Dynamic names too. */
 str settings_get(const struct settings *s, str name);
+/* The same, but a {vault://...} reference is looked up again, now: secrets rotate. */
+MUST_CHECK struct err *settings_get_fresh(struct arena *a, const struct settings *s, str name,
+					  str *ret);
 /* True when a file, a variable or the command line set it. */
 bool settings_is_set(const struct settings *s, str name);
 
@@ -476,6 +482,19 @@ str settings_path(struct arena *a, const struct settings *s, const char *below);
 
 /* Without "." and ".." and from the root on; relative ones begin where we are. */
 str path_absolute(struct arena *a, str path);
+
+/* What TLS to PostgreSQL needs, read from its files now (settings/pg_files.c). */
+struct pg_files {
+	struct setting_cert client; /* unset: no client certificate */
+	str crl;                    /* PEM; unset: none */
+	str trusted;                /* PEM; unset: nothing is verified */
+};
+MUST_CHECK struct err *settings_read_pg_files(struct arena *a, const struct settings *s,
+					      struct pg_files *ret);
+
+/* How names are resolved. */
+struct dns_options;
+void settings_dns_options(const struct settings *s, struct dns_options *ret);
 
 /* ---- pieces others need too ------------------------------------------------------- */
 

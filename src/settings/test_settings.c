@@ -101,7 +101,7 @@ static void rows_are_complete_and_their_defaults_good(void **state)
 			n++;
 		}
 	}
-	assert_int_equal(n, 318);
+	assert_int_equal(n, 320);
 	loaded(NULL, NULL);
 }
 
@@ -278,6 +278,55 @@ static void quotes_around_postgres_certificates_are_taken_off(void **state)
 	(void)state;
 	assert_str(s->pg_ssl_cert, "/a/b.crt");
 	assert_str(s->pg_ssl_cert_key, "/a/b.key");
+}
+
+/* What a load says first; NULL when it went well. */
+static const char *said(const char *conf)
+{
+	struct settings *s;
+	struct err *e = load(conf, NULL, &s);
+
+	return e ? err_line(a, e).s : NULL;
+}
+
+static void files_of_the_postgres_link_are_checked_with_the_settings(void **state)
+{
+	str cert, key, other, ignored;
+	const char *conf;
+	struct settings *s;
+
+	(void)state;
+	assert_null(tls_make_self_signed(a, TLS_KEY_EC_P256, STR("kong"), 1, &cert, &key));
+	assert_null(tls_make_self_signed(a, TLS_KEY_EC_P256, STR("kong"), 1, &ignored, &other));
+	put_file("c.crt", cert);
+	put_file("c.key", key);
+	conf = str_fmt(a, "pg_ssl = on\npg_ssl_cert = \"%s/c.crt\"\npg_ssl_cert_key = '%s/c.key'\n",
+		       folder, folder)
+		       .s;
+
+	chmod(str_fmt(a, "%s/c.key", folder).s, 0644);
+	assert_non_null(strstr(said(conf), "group or world access (mode 0644)"));
+	chmod(str_fmt(a, "%s/c.key", folder).s, 0600);
+	s = loaded(conf, NULL);
+	assert_str(s->pg_client.key, str_z(a, key));
+	put_file("c.key", other);
+	assert_non_null(strstr(said(conf), "pg_ssl_cert_key"));
+	put_file("c.key", STR("nothing"));
+	assert_non_null(strstr(said(conf), "not a PEM key"));
+	unlink(str_fmt(a, "%s/c.key", folder).s);
+	assert_non_null(strstr(said(conf), "No such file"));
+	assert_string_equal(said("pg_ssl = on\npg_ssl_cert = /none\n"),
+			    "pg_ssl_cert_key: must be specified with pg_ssl_cert");
+	/* the pair that is not used is not asked for */
+	assert_null(said("pg_ssl = off\npg_ssl_cert = /none\npg_ssl_cert_key = /none\n"));
+	assert_non_null(said("pg_ssl = off\npg_ssl_verify_host = on\n"));
+	assert_non_null(
+		strstr(said(str_fmt(a,
+				    "pg_ssl = on\npg_ssl_verify = on\npg_ssl_crl = %s/c.crt\n"
+				    "lua_ssl_trusted_certificate = %s/c.crt\n",
+				    folder, folder)
+				    .s),
+		       "not a PEM revocation list"));
 }
 
 static void postgres_is_chosen_by_its_properties(void **state)
@@ -944,6 +993,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(booleans_are_on_or_true_and_else_off, begin, end),
 		cmocka_unit_test_setup_teardown(aliases_fill_what_is_unset, begin, end),
 		cmocka_unit_test_setup_teardown(a_replica_inherits_what_is_unset, begin, end),
+		cmocka_unit_test_setup_teardown(
+			files_of_the_postgres_link_are_checked_with_the_settings, begin, end),
 		cmocka_unit_test_setup_teardown(quotes_around_postgres_certificates_are_taken_off,
 						begin, end),
 		cmocka_unit_test_setup_teardown(postgres_is_chosen_by_its_properties, begin, end),
