@@ -7,6 +7,10 @@
 /* At most this much is kept idle per thread: 16 MiB of small ones, 16 MiB of large ones. */
 static const int kept[2] = { 1024, 64 };
 
+/* So that blocks do not follow each other at a multiple of a page: their fronts, where
+ * heads are, would fall on the same few sets of the cache. */
+#define COLOUR 1568
+
 static __thread struct block *pool[2];
 static __thread int pooled[2];
 
@@ -21,7 +25,7 @@ struct block *block_get(uint32_t size)
 		return b;
 	}
 	size = kind ? BLOCK_LARGE : BLOCK_SMALL;
-	b = malloc(sizeof(*b) + size);
+	b = malloc(sizeof(*b) + size + COLOUR);
 	if (!b)
 		die("out of memory (%u bytes)", size);
 	b->size = size;
