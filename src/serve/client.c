@@ -8,7 +8,9 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#define LINGER_READ (16 * 1024)
+/* Most heads fit in here, and are read straight into the request's arena: while the
+ * upstream is waited for, each page that a request holds costs the others cache. */
+#define SHORT_HEAD 2048
 
 /* What follows a request, or a read that found nothing. */
 enum turn { TURN_AGAIN, TURN_PARK, TURN_CLOSE, TURN_LINGER, TURN_TUNNEL };
@@ -143,22 +145,49 @@ static bool make_room(struct client *c)
 	return true;
 }
 
+static ssize_t parse_head(struct req *r, char *p, size_t n, size_t *scanned)
+{
+	return http_parse_request(r->arena, p, n, scanned, &r->proxy->shared->limits, &r->in);
+}
+
+/* A short head with nothing behind it: as read_head(), or HTTP_LONG, and then what came
+ * is in the connection's block. */
+enum { HTTP_LONG = -99 };
+
+static ssize_t read_short_head(struct req *r)
+{
+	struct client *c = r->client;
+	char *p = arena_bytes(r->arena, SHORT_HEAD);
+	ssize_t n = sock_try_read(&c->sock, p, SHORT_HEAD);
+	size_t scanned = 0;
+
+	r->start_ms = loop_now_ms();
+	if (n <= 0)
+		return n == NET_AGAIN ? 0 : n == NET_EOF ? NET_RESET : n;
+	if (parse_head(r, p, (size_t)n, &scanned) == n && r->in.body == HTTP_BODY_NONE)
+		return n;
+	c->likes_blocks = true;
+	c->block = block_get(BLOCK_SMALL);
+	memcpy(c->block->data, p, (size_t)n);
+	c->begin = 0;
+	c->end = (uint32_t)n;
+	return HTTP_LONG;
+}
+
 /* Reads and parses a head.  Its length, 0 when the client has nothing to say
  * (park), a net_end below 0, or minus an HTTP status (-400 and below). */
 static ssize_t read_head(struct req *r)
 {
 	struct client *c = r->client;
-	const struct proxy_shared *shared = r->proxy->shared;
+	const struct settings *settings = r->proxy->shared->settings;
 	size_t scanned = 0;
-	deadline until = deadline_in(shared->settings->proxy_http.client_header_timeout);
+	deadline until = deadline_in(settings->proxy_http.client_header_timeout);
 
 	for (;;) {
 		ssize_t n;
 
 		if (c->end > c->begin) {
-			n = http_parse_request(r->arena, c->block->data + c->begin,
-					       c->end - c->begin, &scanned, &shared->limits,
-					       &r->in);
+			n = parse_head(r, c->block->data + c->begin, c->end - c->begin, &scanned);
 			if (n != HTTP_MORE)
 				return n;
 		}
@@ -204,9 +233,26 @@ static enum turn next_turn(struct req *r)
 	}
 	if (b->own)
 		put_block(c);
-	else
+	else if (c->block)
 		c->begin = (uint32_t)(b->at - c->block->data);
 	return c->begin < c->end || sock_has_pending(&c->sock) ? TURN_AGAIN : TURN_PARK;
+}
+
+/* The body behind a head of n bytes, and what came of it. */
+static void start_body(struct req *r, ssize_t n)
+{
+	struct client *c = r->client;
+	char *front, *end;
+
+	if (!c->block) {
+		body_init(&r->body, &c->sock, NULL, NULL, NULL, HTTP_BODY_NONE, 0);
+		return;
+	}
+	front = c->block->data + c->begin + n;
+	end = c->block->data + c->end;
+	body_init(&r->body, &c->sock, c->block, front, end, r->in.body, r->in.length);
+	if (front == end && r->in.body == HTTP_BODY_NONE && n < SHORT_HEAD)
+		c->likes_blocks = false;
 }
 
 static enum turn serve_one(struct client *c)
@@ -222,7 +268,9 @@ static enum turn serve_one(struct client *c)
 	r->arena = a;
 	r->start_ms = loop_now_ms();
 	r->connect_ms = r->header_ms = -1;
-	n = read_head(r);
+	n = c->block || c->likes_blocks ? HTTP_LONG : read_short_head(r);
+	if (n == HTTP_LONG)
+		n = read_head(r);
 	if (n == 0)
 		return TURN_PARK;
 	if (n < 0 && n > -100) {
@@ -239,10 +287,7 @@ static enum turn serve_one(struct client *c)
 	if (n < 0) {
 		serve_bad_head(r, (int)-n);
 	} else {
-		char *front = c->block->data + c->begin;
-
-		body_init(&r->body, &c->sock, c->block, front + n, c->block->data + c->end,
-			  r->in.body, r->in.length);
+		start_body(r, n);
 		serve(r);
 	}
 	counters_add(p->shared->counters, p->index, COUNTER_WRITING, -1);

@@ -32,6 +32,7 @@ struct client {
 	bool is_trusted;       /* peer is one of trusted_ips */
 	bool is_greeted;       /* PROXY header and handshake are behind it */
 	bool is_tls;
+	bool likes_blocks; /* its last head came with more behind it, or was long */
 	bool is_parked;
 };
 

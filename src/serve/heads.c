@@ -113,6 +113,23 @@ static bool is_upstream_default_port(const struct req *r, uint16_t port)
 	return port == r->service->default_port;
 }
 
+/* host:port, an IPv6 address in brackets; once per request, so not through printf. */
+static str with_port(struct arena *a, str host, uint16_t port)
+{
+	bool is_bare_v6 = str_find(host, ':', 0) >= 0 && host.s[0] != '[';
+	char *text = arena_bytes(a, host.n + sizeof("[]:65535"));
+	struct out o = { .p = text };
+
+	if (is_bare_v6)
+		ADD(&o, "[");
+	add(&o, host);
+	if (is_bare_v6)
+		ADD(&o, "]");
+	ADD(&o, ":");
+	add_int(&o, port);
+	return str_at(text, (size_t)(o.p - text));
+}
+
 str host_for_upstream(const struct req *r)
 {
 	const struct upstream *u = r->service->upstream;
@@ -124,9 +141,7 @@ str host_for_upstream(const struct req *r)
 		host = u->host_header;
 	if (is_upstream_default_port(r, r->pick.port) || host.n == 0)
 		return host;
-	if (str_find(host, ':', 0) >= 0 && host.s[0] != '[')
-		return str_fmt(r->arena, "[" STRF "]:%u", STRV(host), r->pick.port);
-	return str_fmt(r->arena, STRF ":%u", STRV(host), r->pick.port);
+	return with_port(r->arena, host, r->pick.port);
 }
 
 /* The listening port as clients know it: the PROXY header's when that is believed,

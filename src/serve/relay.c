@@ -13,6 +13,7 @@
 
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
 #define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
+#define JOIN_MOST   4096
 #define DRAIN_PIECE ((size_t)256 * 1024)
 
 /* ---- the head -------------------------------------------------------------------------- */
@@ -21,6 +22,8 @@ static bool response_room(struct trial *t)
 {
 	struct block *larger;
 
+	if (!t->block)
+		t->block = block_get(BLOCK_SMALL);
 	if (t->end < t->block->size)
 		return true;
 	if (t->begin) {
@@ -38,25 +41,46 @@ static bool response_room(struct trial *t)
 	return true;
 }
 
-/* Some bytes of the answer, unless the client hangs up first (BODY_WATCHED). */
+/* Until the target says something: 1, or an end; BODY_WATCHED when the client hangs up first. */
+static ssize_t await_answer(struct trial *t, deadline until)
+{
+	struct io_want want[2] = {
+		{ &t->link->sock.io, IO_READ },
+		{ &t->r->client->sock.io, IO_HUP },
+	};
+	int which;
+
+	switch (io_wait_any(want, 2, until, &which)) {
+	case WAIT_OK:
+		return which == 1 ? BODY_WATCHED : 1;
+	case WAIT_TIMEOUT:
+		return NET_TIMEOUT;
+	default:
+		return NET_CANCELLED;
+	}
+}
+
+/* Some bytes of the answer.  Who waits for the first ones holds no block. */
 static ssize_t read_answer(struct trial *t)
 {
-	struct sock *s = &t->link->sock, *client = &t->r->client->sock;
+	struct sock *s = &t->link->sock;
 	deadline until = deadline_in(timeout_of(t->r->service->service->read_timeout));
 
 	for (;;) {
-		struct io_want want[2] = { { &s->io, IO_READ }, { &client->io, IO_HUP } };
-		ssize_t n = sock_try_read(s, t->block->data + t->end, t->block->size - t->end);
-		enum wait w;
-		int which;
+		ssize_t n = NET_AGAIN;
 
+		if (t->block || sock_has_pending(s)) {
+			if (!response_room(t))
+				return BODY_TOO_LARGE;
+			n = sock_try_read(s, t->block->data + t->end, t->block->size - t->end);
+		}
 		if (n != NET_AGAIN)
 			return n;
-		w = io_wait_any(want, 2, until, &which);
-		if (w == WAIT_TIMEOUT)
-			return NET_TIMEOUT;
-		if (w == WAIT_CANCELLED || which == 1)
-			return w == WAIT_CANCELLED ? NET_CANCELLED : BODY_WATCHED;
+		n = await_answer(t, until);
+		if (n != 1)
+			return n;
+		if (!t->block)
+			t->block = block_get(BLOCK_SMALL);
 	}
 }
 
@@ -67,8 +91,6 @@ enum outcome receive_head(struct trial *t)
 	size_t scanned = 0;
 	int interim = 0;
 
-	if (!t->block)
-		t->block = block_get(BLOCK_SMALL);
 	t->begin = t->end = 0;
 	for (;;) {
 		ssize_t n = HTTP_MORE;
@@ -89,9 +111,9 @@ enum outcome receive_head(struct trial *t)
 			scanned = 0;
 			continue;
 		}
-		if (!response_room(t))
-			return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
 		n = read_answer(t);
+		if (n == BODY_TOO_LARGE)
+			return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
 		if (n == BODY_WATCHED)
 			return OUTCOME_GONE;
 		if (n <= 0)
@@ -253,6 +275,25 @@ static ssize_t next_piece(struct outflow *o, struct body *b, int64_t read_ms, ch
 	}
 }
 
+/* A small piece goes behind the head in the head's own block: one buffer is cheaper to
+ * send than several. */
+static int join_small(struct block *head, struct iovec *iov, int n)
+{
+	size_t at = iov[0].iov_len, size = 0;
+
+	for (int i = 1; i < n; i++)
+		size += iov[i].iov_len;
+	if (size > JOIN_MOST || size > head->size - at)
+		return n;
+	for (int i = 1; i < n; i++) {
+		if (iov[i].iov_len)
+			memcpy(head->data + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	iov[0].iov_len = at;
+	return 1;
+}
+
 static void count(struct req *r, const struct iovec *iov, int n, ssize_t body_bytes)
 {
 	for (int i = 0; i < n; i++)
@@ -260,10 +301,13 @@ static void count(struct req *r, const struct iovec *iov, int n, ssize_t body_by
 	r->body_bytes_sent += (uint64_t)body_bytes;
 }
 
-/* The body, behind the head in iov[0].  True when all of it was received and sent or kept. */
-static bool relay_body(struct outflow *o, struct iovec *iov, enum http_body framing, struct body *b)
+/* The body, behind the head.  True when all of it was received and sent or kept. */
+static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
+		       enum http_body framing, struct body *b)
 {
 	struct req *r = o->r;
+	struct iovec iov[4] = { { head->data, head_n } };
+	bool is_first = true;
 	int64_t read_ms = timeout_of(r->service->service->read_timeout);
 	int n = 1;
 
@@ -284,6 +328,9 @@ static bool relay_body(struct outflow *o, struct iovec *iov, enum http_body fram
 			n += piece_iov(iov + n, framing == HTTP_BODY_CHUNKED, line, piece,
 				       (size_t)got, b->is_done);
 		}
+		if (is_first)
+			n = join_small(head, iov, n);
+		is_first = false;
 		count(r, iov, n, got);
 		if (!flow(o, iov, n))
 			return false;
@@ -315,18 +362,16 @@ static enum outcome relay_answer(struct trial *t)
 	};
 	struct block *head;
 	struct body b;
-	struct iovec iov[4];
 	bool is_whole;
 	uint32_t n;
 
 	head = head_for_client(r, framing, t->response.length, &n);
 	if (!head)
 		return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
-	iov[0] = (struct iovec){ head->data, n };
 	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
 		  framing == HTTP_BODY_NONE ? HTTP_BODY_NONE : t->response.body,
 		  t->response.length);
-	is_whole = relay_body(&o, iov, framing, &b);
+	is_whole = relay_body(&o, head, n, framing, &b);
 	block_put(&head);
 	end_link(t, is_whole, &b);
 	body_done(&b);

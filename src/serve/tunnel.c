@@ -173,8 +173,13 @@ static void direction_init(struct direction *d, struct sock *from, struct sock *
 static void keep_head(struct req *r)
 {
 	struct client *c = r->client;
-	size_t n = (size_t)(r->body.at - (c->block->data + c->begin)), scanned = 0;
-	char *copy = arena_copy(r->arena, c->block->data + c->begin, n);
+	size_t n, scanned = 0;
+	char *copy;
+
+	if (!c->block) /* it is there already */
+		return;
+	n = (size_t)(r->body.at - (c->block->data + c->begin));
+	copy = arena_copy(r->arena, c->block->data + c->begin, n);
 
 	if (http_parse_request(r->arena, copy, n, &scanned, &r->proxy->shared->limits, &r->in) <= 0)
 		r->in = (struct http_request){ 0 };
