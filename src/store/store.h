@@ -67,6 +67,16 @@ struct page {
 
 struct store;
 
+enum store_op { STORE_INSERT, STORE_UPDATE, STORE_UPSERT, STORE_REMOVE };
+
+/* One of the writes that are kept together. */
+struct store_write {
+	enum store_op op;
+	const struct entity *entity;
+	uuid id;           /* of all but STORE_INSERT */
+	struct value *doc; /* what is written; afterwards: the document as it is then */
+};
+
 /* What a kind of store must be able to do; all results in a. */
 struct store_kind {
 	const char *name; /* "off", "sqlite", "postgres" */
@@ -86,7 +96,10 @@ struct store_kind {
 				struct value *doc, struct db_error *err);
 	bool (*remove)(struct store *s, struct arena *a, const struct entity *e, uuid id,
 		       struct db_error *err);
-	/* All entities decoded, for the snapshot. */
+	/* All of them, in this order, or none. */
+	bool (*write)(struct store *s, struct arena *a, struct store_write *w, size_t n,
+		      struct db_error *err);
+	/* All entities decoded, for the snapshot; what is borrowed lives as long as a. */
 	struct err *(*load)(struct store *s, struct arena *a, struct config *ret);
 	void (*drop)(struct store *s);
 };

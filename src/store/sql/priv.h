@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store/sql/priv - the store over a database from the inside. */
+#pragma once
+
+#include "store/sql/row.h"
+#include "store/sql/store.h"
+
+#include <pthread.h>
+
+/* ---- decoded entities (shelf.c) ------------------------------------------------------------ */
+
+/* All entities of a kind, decoded; shared by the snapshots that use them. */
+struct shelf;
+
+struct shelves {
+	pthread_mutex_t lock;
+	struct shelf **v; /* by entity; NULL: not loaded, or changed since */
+	uint64_t *stamps; /* counts changes, so that a load does not keep what is old already */
+	size_t n;
+};
+
+void shelves_init(struct arena *a, struct shelves *s, size_t n);
+void shelves_done(struct shelves *s);
+void shelves_forget(struct shelves *s, size_t entity);
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+struct sql_store {
+	struct store store;
+	struct sql_database *db;
+	struct arena *arena;
+	struct sql_entity *entities; /* in the order of entities[] */
+	size_t n;
+	str workspace; /* the id of `default` */
+	struct shelves shelves;
+	void (*changed)(void *arg);
+	void *changed_arg;
+};
+
+static inline struct sql_store *sql_store_of(struct store *s)
+{
+	return CONTAINER(s, struct sql_store, store);
+}
+
+struct sql_entity *sql_store_entity(struct sql_store *s, const struct entity *e);
+
+/* shelf.c: struct store_kind's load. */
+struct err *sql_store_load(struct store *s, struct arena *a, struct config *ret);
+/* What a write to an entity makes old: itself, and what its deletion takes along. */
+void sql_store_forget(struct sql_store *s, const struct entity *e);
+
+/* write.c */
+bool sql_store_write(struct store *s, struct arena *a, struct store_write *w, size_t n,
+		     struct db_error *err);
+
+/* fault.c: what a statement broke, as Kong says it. */
+void sql_explain(struct sql_store *s, struct arena *a, const struct store_write *w,
+		 const struct sql_failure *f, struct err *e, struct db_error *err);
+bool sql_database_error(struct db_error *err, struct err *e);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shelves: the entities of a kind, decoded once and lent to every snapshot until a
+ * write to that kind.  So a change of one plugin reads plugins alone, whatever the
+ * number of routes. */
+#include "base/mem.h"
+#include "store/sql/priv.h"
+
+#include <stdatomic.h>
+
+struct shelf {
+	atomic_int holders;
+	struct arena *arena;
+	void *v;
+	size_t n;
+};
+
+static struct shelf *shelf_hold(struct shelf *s)
+{
+	atomic_fetch_add_explicit(&s->holders, 1, memory_order_relaxed);
+	return s;
+}
+
+static void shelf_drop(void *s_)
+{
+	struct shelf *s = s_;
+
+	if (!s || atomic_fetch_sub_explicit(&s->holders, 1, memory_order_acq_rel) != 1)
+		return;
+	arena_drop(&s->arena);
+	mem_free(s);
+}
+
+void shelves_init(struct arena *a, struct shelves *s, size_t n)
+{
+	*s = (struct shelves){
+		.v = NEWS(a, struct shelf *, n),
+		.stamps = NEWS(a, uint64_t, n),
+		.n = n,
+	};
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+void shelves_done(struct shelves *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		shelf_drop(s->v[i]);
+	pthread_mutex_destroy(&s->lock);
+}
+
+void shelves_forget(struct shelves *s, size_t entity)
+{
+	struct shelf *before;
+
+	pthread_mutex_lock(&s->lock);
+	before = s->v[entity];
+	s->v[entity] = NULL;
+	s->stamps[entity]++;
+	pthread_mutex_unlock(&s->lock);
+	shelf_drop(before);
+}
+
+static struct shelf *look(struct shelves *s, size_t entity, uint64_t *ret_stamp)
+{
+	struct shelf *found;
+
+	pthread_mutex_lock(&s->lock);
+	found = s->v[entity] ? shelf_hold(s->v[entity]) : NULL;
+	*ret_stamp = s->stamps[entity];
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* Kept for the next, unless it has become old while it was read. */
+static void keep(struct shelves *s, size_t entity, struct shelf *new, uint64_t stamp)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->v[entity] && s->stamps[entity] == stamp)
+		s->v[entity] = shelf_hold(new);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- what is made old --------------------------------------------------------------------- */
+
+static bool goes_along(const struct entity *child, const struct entity *parent)
+{
+	for (const struct field *f = schema_fields(entity_schema(child)); f->name; f++) {
+		if (f->kind == FIELD_FOREIGN && f->on_delete &&
+		    strcmp(f->reference, parent->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void sql_store_forget(struct sql_store *s, const struct entity *e)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->entities[i].entity == e || goes_along(s->entities[i].entity, e))
+			shelves_forget(&s->shelves, i);
+	}
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/* Where the lists of a configuration are. */
+struct any_list {
+	void *v;
+	size_t n;
+};
+
+#define IN_CONFIG(list)                                                                            \
+	{                                                                                          \
+#list, offsetof(struct config, list)                                               \
+	}
+
+static const struct {
+	const char *entity;
+	size_t offset;
+} lists[] = {
+	IN_CONFIG(services),        IN_CONFIG(routes), IN_CONFIG(consumers), IN_CONFIG(plugins),
+	IN_CONFIG(certificates),    IN_CONFIG(snis),   IN_CONFIG(upstreams), IN_CONFIG(targets),
+	IN_CONFIG(ca_certificates), IN_CONFIG(vaults), IN_CONFIG(key_sets),  IN_CONFIG(keys),
+};
+
+struct loading {
+	struct sql_store *store;
+	struct shelf *found[COUNT(lists)]; /* held */
+};
+
+static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const struct sql_entity *e,
+			      struct shelf *shelf)
+{
+	const struct schema *schema = entity_schema(e->entity);
+	struct arena *a = shelf->arena;
+	struct sql_rows rows;
+	size_t size = e->entity->size;
+	str sql = str_fmt(a, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
+
+	if (e->has_workspace)
+		sql = str_fmt(a, STRF " WHERE \"ws_id\" = %c1", STRV(sql), l->dialect->placeholder);
+	sql = str_fmt(a, STRF " ORDER BY \"%s\"", STRV(sql), e->key);
+	PASS(l->query(l, a, sql, &s->workspace, e->has_workspace ? 1 : 0, &rows, NULL));
+	shelf->v = rows.n ? arena_zalloc(a, arena_times_(rows.n, size)) : NULL;
+	for (size_t i = 0; i < rows.n; i++) {
+		struct value *doc;
+
+		PASS(sql_decode(a, e, &rows, i, &doc));
+		schema_decode(a, schema, doc, (char *)shelf->v + i * size);
+	}
+	shelf->n = rows.n;
+	return NULL;
+}
+
+static struct err *load_lists(struct sql_link *l, void *arg)
+{
+	struct loading *g = arg;
+
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		const struct sql_entity *e =
+			sql_store_entity(g->store, entity_find(str_of(lists[i].entity)));
+		size_t index = (size_t)(e - g->store->entities);
+		uint64_t stamp;
+
+		g->found[i] = look(&g->store->shelves, index, &stamp);
+		if (g->found[i])
+			continue;
+		g->found[i] = MEM_NEW(struct shelf);
+		g->found[i]->arena = arena_new();
+		shelf_hold(g->found[i]);
+		PASS(read_shelf(l, g->store, e, g->found[i]));
+		keep(&g->store->shelves, index, g->found[i], stamp);
+	}
+	return NULL;
+}
+
+struct err *sql_store_load(struct store *s_, struct arena *a, struct config *ret)
+{
+	struct sql_store *s = sql_store_of(s_);
+	struct loading g = { .store = s };
+	struct err *e = s->db->run(s->db, a, SQL_USE_LOAD, load_lists, &g);
+
+	*ret = (struct config){ 0 };
+	memset(ret->hash, '0', sizeof(ret->hash) - 1);
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		struct any_list *list = (struct any_list *)((char *)ret + lists[i].offset);
+
+		if (!g.found[i])
+			continue;
+		*list = (struct any_list){ g.found[i]->v, g.found[i]->n };
+		arena_on_end(a, shelf_drop, g.found[i]);
+	}
+	return e;
+}

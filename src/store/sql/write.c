@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes: one after the other in one transaction, all or none. */
+#include "store/sql/priv.h"
+
+struct writing {
+	struct sql_store *store;
+	struct arena *a;
+	struct store_write *writes;
+	size_t n, at; /* the one that is being written */
+	struct sql_failure failure;
+	struct db_error error; /* what is wrong without the database saying so */
+	struct value *doc;     /* what was about to be written */
+};
+
+static struct err *not_found(struct writing *g, const struct store_write *w)
+{
+	struct value *key = value_object(g->a);
+
+	value_set(g->a, key, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
+	g->error = (struct db_error){
+		.code = DB_NOT_FOUND,
+		.message = str_fmt(g->a, "could not find the entity with primary key '" STRF "'",
+				   STRV(db_key_text(g->a, key))),
+		.fields = key,
+	};
+	return FAIL(ERR_NOT_FOUND, STRF, STRV(g->error.message));
+}
+
+static struct err *ask(struct writing *g, struct sql_link *l, str sql, const str *params, size_t n,
+		       struct sql_rows *ret)
+{
+	return l->query(l, g->a, sql, params, n, ret, &g->failure);
+}
+
+/* One row as it is now. */
+static struct err *returned(struct writing *g, const struct sql_entity *e, struct store_write *w,
+			    const struct sql_rows *rows)
+{
+	if (rows->n == 0)
+		return not_found(g, w);
+	return sql_decode(g->a, e, rows, 0, &w->doc);
+}
+
+static struct err *put(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+		       struct store_write *w)
+{
+	struct sql_rows rows;
+	str *params;
+
+	g->doc = w->doc;
+	if (w->op == STORE_UPSERT && strcmp(e->key, "id") == 0)
+		value_set(g->a, w->doc, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
+	params = sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace);
+	PASS(ask(g, l, w->op == STORE_INSERT ? e->insert : e->upsert, params, e->n_written, &rows));
+	return returned(g, e, w, &rows);
+}
+
+/* The change is laid over the row while nobody else can write to it. */
+static struct err *change(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+			  struct store_write *w)
+{
+	str key[] = { uuid_str(g->a, w->id), g->store->workspace };
+	size_t n_key = e->has_workspace ? 2 : 1;
+	struct value *before;
+	struct sql_rows rows;
+	str *params;
+
+	PASS(ask(g, l, e->find_lock, key, n_key, &rows));
+	if (rows.n == 0)
+		return not_found(g, w);
+	PASS(sql_decode(g->a, e, &rows, 0, &before));
+	g->doc = schema_merge(g->a, entity_schema(e->entity), before, w->doc);
+	if (value_get(w->doc, "ttl") || value_get(before, "ttl"))
+		value_set(g->a, g->doc, STR("ttl"),
+			  value_get(w->doc, "ttl") ? value_get(w->doc, "ttl")
+						   : value_get(before, "ttl"));
+	params = sql_encode(g->a, l->dialect, e, g->doc, g->store->workspace);
+	memcpy(params + e->n_written, key, n_key * sizeof(*key));
+	PASS(ask(g, l, e->update, params, e->n_written + n_key, &rows));
+	return returned(g, e, w, &rows);
+}
+
+/* The names of a certificate go with it, though the tables would not let them. */
+static struct err *take_along(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+			      const str *key)
+{
+	if (strcmp(e->entity->name, "certificates") != 0)
+		return NULL;
+	return ask(g, l,
+		   str_fmt(g->a,
+			   "DELETE FROM \"snis\" WHERE \"certificate_id\" = %c1 AND \"ws_id\" = "
+			   "%c2",
+			   l->dialect->placeholder, l->dialect->placeholder),
+		   key, 2, NULL);
+}
+
+static struct err *take_away(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+			     struct store_write *w)
+{
+	str key[] = { uuid_str(g->a, w->id), g->store->workspace };
+
+	PASS(take_along(g, l, e, key));
+	return ask(g, l, e->remove, key, e->has_workspace ? 2 : 1, NULL);
+}
+
+static struct err *run_writes(struct sql_link *l, void *arg)
+{
+	struct writing *g = arg;
+
+	for (g->at = 0; g->at < g->n; g->at++) {
+		struct store_write *w = &g->writes[g->at];
+		const struct sql_entity *e = sql_store_entity(g->store, w->entity);
+
+		switch (w->op) {
+		case STORE_INSERT:
+		case STORE_UPSERT:
+			PASS(put(g, l, e, w));
+			break;
+		case STORE_UPDATE:
+			PASS(change(g, l, e, w));
+			break;
+		case STORE_REMOVE:
+			PASS(take_away(g, l, e, w));
+			break;
+		}
+	}
+	return NULL;
+}
+
+static void tell_changed(struct sql_store *s, const struct store_write *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sql_store_forget(s, w[i].entity);
+	if (s->changed)
+		s->changed(s->changed_arg);
+}
+
+bool sql_store_write(struct store *s_, struct arena *a, struct store_write *w, size_t n,
+		     struct db_error *err)
+{
+	struct sql_store *s = sql_store_of(s_);
+	struct writing g = { .store = s, .a = a, .writes = w, .n = n };
+	struct err *e = s->db->run(s->db, a, SQL_USE_WRITE, run_writes, &g);
+
+	*err = (struct db_error){ 0 };
+	if (!e) {
+		tell_changed(s, w, n);
+		return true;
+	}
+	if (g.error.code) {
+		*err = g.error;
+	} else if (g.at < n) {
+		struct store_write failed = w[g.at];
+
+		if (failed.op != STORE_REMOVE)
+			failed.doc = g.doc;
+		sql_explain(s, a, &failed, &g.failure, e, err);
+	} else {
+		sql_database_error(err, e);
+	}
+	return false;
+}
