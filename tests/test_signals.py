@@ -38,7 +38,6 @@ def test_term_does_not_wait_for_requests(gateway, origin, number):
         assert time.monotonic() - began < patience(5)
 
 
-@pytest.mark.xfail(strict=True, reason='the listening sockets stay open while the worker drains')
 def test_quit_waits_for_requests(gateway, origin):
     o = origin()
     go = threading.Event()

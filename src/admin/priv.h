@@ -81,9 +81,22 @@ struct db_error unsupported(struct call *c, const char *what, const struct entit
 			    const char *by);
 
 /* Handlers that rows of the table name. */
-call_fn entity_list, entity_create, entity_get, entity_put, entity_patch, entity_delete;
-call_fn nested_list, nested_create, nested_get, nested_put, nested_patch, nested_delete;
-call_fn foreign_get, foreign_put, foreign_patch, foreign_delete;
+void entity_list(struct call *c) SUSPENDS;
+void entity_create(struct call *c) SUSPENDS;
+void entity_get(struct call *c) SUSPENDS;
+void entity_put(struct call *c) SUSPENDS;
+void entity_patch(struct call *c) SUSPENDS;
+void entity_delete(struct call *c) SUSPENDS;
+void nested_list(struct call *c) SUSPENDS;
+void nested_create(struct call *c) SUSPENDS;
+void nested_get(struct call *c) SUSPENDS;
+void nested_put(struct call *c) SUSPENDS;
+void nested_patch(struct call *c) SUSPENDS;
+void nested_delete(struct call *c) SUSPENDS;
+void foreign_get(struct call *c) SUSPENDS;
+void foreign_put(struct call *c) SUSPENDS;
+void foreign_patch(struct call *c) SUSPENDS;
+void foreign_delete(struct call *c) SUSPENDS;
 
 /* Hooks of single entities, in special.c: they may be called for any entity. */
 /* What is shown and not in the document (SNIs of a certificate); false: answered. */

@@ -460,6 +460,9 @@ static void begin_stop(struct supervisor *s, enum stopping how)
 	s->restart_at = DEADLINE_NEVER;
 	abandon_reload(s);
 	each_worker(s, how == STOP_NOW ? stop_one : drain);
+	/* Who connects from now on is refused, not left waiting for nobody. */
+	sockets_close(&s->current->sockets, NULL);
+	s->current->sockets.n = 0;
 	tell_start(s, FAIL(ERR_CANCELLED, "stopped while starting"));
 }
 
@@ -593,7 +596,7 @@ void supervisor_run(struct generation *g, worker_main_fn *worker,
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct supervisor *s = NEW(a, struct supervisor);
 	struct err *e;
-	sigset_t set, before;
+	sigset_t set;
 
 	s->current = g;
 	s->worker_main = worker;
@@ -603,7 +606,7 @@ void supervisor_run(struct generation *g, worker_main_fn *worker,
 	sigemptyset(&set);
 	for (size_t i = 0; i < COUNT(signals); i++)
 		sigaddset(&set, signals[i]);
-	sigprocmask(SIG_BLOCK, &set, &before);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* until the process ends: nothing cuts its end short */
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0)
 		die("supervisor: signalfd: %m");
@@ -616,5 +619,4 @@ void supervisor_run(struct generation *g, worker_main_fn *worker,
 	end_workers(s);
 	close(s->signal_fd);
 	generation_drop(&s->current, NULL);
-	sigprocmask(SIG_SETMASK, &before, NULL);
 }

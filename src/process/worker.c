@@ -16,6 +16,7 @@
 
 #define OFFLOAD_THREADS 4
 #define BODY_FOLDER     "body_temp" /* in the prefix */
+#define QUIETEN_MS      30000       /* for them in a drain */
 #define FINISH_MS       1000        /* for the requests of the Admin API at the end */
 
 /* One data loop and what runs on it; all but `loop` and `thread` is its loop's own. */
@@ -42,7 +43,9 @@ struct worker {
 	struct configuration *configuration;
 	struct interfaces *interfaces; /* NULL until the first configuration serves */
 	struct timer tick;             /* of control, once a second */
+	bool is_quiet;                 /* the interfaces have stopped */
 	int lanes_left;                /* still draining; control's own */
+	int lanes_accepting;           /* of those that drain; control's own */
 	int status;                    /* to exit with */
 };
 
@@ -154,7 +157,7 @@ static void finish(void *p)
 {
 	struct worker *w = p;
 
-	if (w->interfaces)
+	if (w->interfaces && !w->is_quiet)
 		interfaces_stop(w->interfaces, deadline_in(FINISH_MS));
 	loop_stop(w->control);
 }
@@ -174,6 +177,26 @@ static void lane_is_drained(void *p) /* on the lane */
 	loop_post(lane->worker->control, one_lane_less, lane->worker);
 }
 
+static void close_listeners(const struct worker *w, bool of_proxy)
+{
+	for (size_t i = 0; i < w->start->n_listeners; i++) {
+		const struct worker_listener *l = &w->start->listeners[i];
+
+		for (size_t k = 0; k < l->n_fds && (l->role == LISTEN_PROXY) == of_proxy; k++)
+			close(l->fds[k]);
+	}
+}
+
+/* When no loop accepts any more, our copies of the sockets are closed: who connects
+ * then reaches the next worker, or nobody. */
+static void one_acceptor_less(void *p) /* on control */
+{
+	struct worker *w = p;
+
+	if (--w->lanes_accepting == 0)
+		close_listeners(w, true);
+}
+
 static void drain_lane(void *p)
 {
 	struct lane *lane = p;
@@ -181,15 +204,36 @@ static void drain_lane(void *p)
 	for (size_t i = 0; i < lane->n_acceptors; i++)
 		acceptor_drop(&lane->acceptors[i]);
 	lane->n_acceptors = 0;
+	loop_post(lane->worker->control, one_acceptor_less, lane->worker);
 	proxy_drain(lane->proxy, lane_is_drained, lane);
+}
+
+/* The Admin API of the next worker is the one to ask from now on. */
+static void quieten(void *p)
+{
+	struct worker *w = p;
+	struct interfaces *i = TAKE(w->interfaces);
+
+	timer_clear(&w->tick);
+	interfaces_stop(i, deadline_in(QUIETEN_MS));
+	close_listeners(w, false);
+	w->interfaces = i;
+	w->is_quiet = true;
+	one_lane_less(w);
 }
 
 static void drain(struct worker *w)
 {
 	if (w->lanes_left)
 		return;
+	if (!w->interfaces) { /* it has not begun to serve */
+		fiber_start("finish", finish, w);
+		return;
+	}
 	log_notice("gracefully shutting down");
-	w->lanes_left = w->n_lanes;
+	w->lanes_left = w->n_lanes + 1; /* the interfaces are one more */
+	w->lanes_accepting = w->n_lanes;
+	fiber_start("quieten", quieten, w);
 	for (int i = 0; i < w->n_lanes; i++)
 		loop_post(w->lanes[i].loop, drain_lane, &w->lanes[i]);
 }
