@@ -284,7 +284,7 @@ def test_a_missing_declarative_file_stops_the_start(gateway):
     assert '/nonexistent/kong.yml' in said(done)
 
 
-@pytest.mark.parametrize('database', ['postgres', 'cassandra'])
+@pytest.mark.parametrize('database', ['cassandra'])
 def test_databases_that_this_build_lacks_are_named(gateway, database):
     gw = gateway(start=False, conf={'database': database})
     done = start(gw)

@@ -118,6 +118,33 @@ def test_the_probe_says_what_kong_says(pg, ask):
                                f'server_version_num: {NO_SSL}')
 
 
+@pytest.mark.parametrize('conf, said', [
+    ({'pg_ssl': 'on', 'pg_ssl_required': 'on'}, NO_SSL),
+    ({'pg_user': 'nobody-known'}, 'role "nobody-known" does not exist'),
+    ({'pg_port': '1'}, 'connection refused'),
+])
+def test_start_refuses_and_names_the_property(pg, gateway, conf, said):
+    pg.configure()
+    g = gateway(start=False, conf={'database': 'postgres', 'pg_host': '127.0.0.1',
+                                   'pg_port': pg.port, **conf})
+    done = g.cli('start')
+    assert done.returncode == 1
+    assert 'Error: [PostgreSQL error] failed to retrieve PostgreSQL server_version_num: ' \
+        in done.stderr
+    assert said in done.stderr and 'pg_' in done.stderr.split(said)[1]
+
+
+def test_check_finds_what_is_wrong_with_files_without_connecting(gateway, pki, own):
+    folder = own('client.crt', 'client.key')
+    os.chmod(folder / 'client.key', 0o644)
+    g = gateway(start=False, conf={'database': 'postgres', 'pg_port': '1',
+                                   **with_files(folder)})
+    done = g.cli('check', g.conf_path, conf=False)
+    assert done.returncode == 1
+    assert 'has group or world access (mode 0644)' in done.stderr + done.stdout
+    assert 'chmod 600' in done.stderr + done.stdout
+
+
 # ---- nothing in clear -----------------------------------------------------------------------
 
 STRICT = [{'pg_ssl_required': 'on'}, {'pg_ssl_verify': 'on'},
@@ -466,6 +493,22 @@ def test_replaced_files_are_used_by_the_next_connection(serve, pki, own, tmp_pat
         shutil.copy(pki.path('client.crt'), folder / 'client-wrong.crt')
         shutil.copy(pki.path('client.key'), folder / 'client-wrong.key')
         assert ask(SEEN)['rows'][0] == ['t', 'TLSv1.2', '/CN=kong']
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='needs root')
+def test_a_worker_that_gave_up_root_still_has_its_key(serve, pki, own, tmp_path):
+    """And the pair that it began with, when it may read only half of a new one."""
+    pg = serve(hba=['hostssl all all all cert'])
+    folder = own('client.crt', 'client.key')
+    for path in [folder, *folder.parents][:-2]:
+        os.chmod(path, 0o755)
+    conf = {'pg_port': pg.port, **with_files(folder)}
+    with Ask(tmp_path / 'a', conf, {'PG_ASK_AS': '65534'}) as ask:
+        assert ask(SEEN)['rows'][0][2] == '/CN=kong'
+        shutil.copy(pki.path('client-wrong.crt'), folder / 'client.crt')
+        shutil.copy(pki.path('client-wrong.key'), folder / 'client.key')
+        assert ask(SEEN)['rows'][0][2] == '/CN=kong'
+        assert 'reload to use the new pair' in ask.complaints()
 
 
 def test_a_password_by_reference_is_read_again_when_a_login_fails(serve, pki, tmp_path):

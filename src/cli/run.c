@@ -4,6 +4,7 @@
 #include "cli/priv.h"
 #include "process/configuration.h"
 #include "process/worker.h"
+#include "store/postgres/pg.h"
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -45,12 +46,22 @@ static struct err *prepare(struct cli *c, struct settings *s)
 	return NULL;
 }
 
+/* A database that cannot be used is found before anything else is done. */
+static struct err *ask_database(struct cli *c, const struct settings *s)
+{
+	int64_t seconds;
+
+	PASS(cli_seconds(c, "db-timeout", 60, &seconds));
+	if (s->database_kind != DATABASE_POSTGRES)
+		return NULL;
+	return pg_probe_alone(s, (seconds > 0 ? seconds : 60) * 1000);
+}
+
 /* Starts what has been loaded and found servable. */
 static struct err *start(struct cli *c, struct settings *s)
 {
 	int64_t ignored;
 
-	PASS(cli_seconds(c, "db-timeout", 60, &ignored));
 	PASS(cli_seconds(c, "lock-timeout", 60, &ignored));
 	note_unused(c);
 	PASS(prepare(c, s));
@@ -67,6 +78,7 @@ struct err *run_start(struct cli *c)
 	struct settings *s;
 
 	PASS(cli_settings(c, NULL, &s));
+	PASS(ask_database(c, s));
 	PASS(settings_servable(s));
 	if (process_find(s->prefix))
 		return FAIL(ERR_CONFLICT, "Kong is already running in " STRF, STRV(s->prefix));
@@ -142,6 +154,7 @@ struct err *run_restart(struct cli *c)
 	struct settings *s;
 
 	PASS(cli_settings(c, NULL, &s));
+	PASS(ask_database(c, s));
 	PASS(settings_servable(s));
 	PASS(configuration_check(s));
 	if (process_find(s->prefix))

@@ -15,7 +15,8 @@
  *	burst N SQL                 N fibers ask through the pool at once
  *	setenv NAME VALUE           as if a secret had been replaced
  *
- * Each answer is a JSON object in one line. */
+ * Each answer is a JSON object in one line.  With PG_ASK_AS=UID it gives up root
+ * once it has read its configuration, as a worker does. */
 #include "base/buf.h"
 #include "base/json.h"
 #include "net/dns.h"
@@ -370,6 +371,8 @@ int main(int argc, char **argv)
 	if (e)
 		return 1;
 	log_set_level(s->log_level_kind);
+	if (getenv("PG_ASK_AS") && setuid((uid_t)strtol(getenv("PG_ASK_AS"), NULL, 10)) < 0)
+		return 1;
 	k.options[0] = pg_options_of(s, false);
 	k.options[1] = pg_options_of(s, true);
 	e = pg_alone(s, serve, &k);

@@ -85,16 +85,15 @@ struct err *pg_alone(const struct settings *s, pg_alone_fn *fn, void *arg)
 	return err_here(it.e); /* the fiber that met it has ended */
 }
 
-static struct err *probe_primary(void *arg)
+static struct err *probe_primary(void *options)
 {
-	struct pg_options o = pg_options_of(arg, false);
-
-	return pg_probe(&o);
+	return pg_probe(options);
 }
 
-struct err *pg_probe_alone(const struct settings *s)
+struct err *pg_probe_alone(const struct settings *s, int64_t timeout_ms)
 {
-	struct settings copy = *s;
+	struct pg_options o = pg_options_of(s, false);
 
-	return pg_alone(s, probe_primary, &copy);
+	o.timeout_ms = timeout_ms;
+	return pg_alone(s, probe_primary, &o);
 }

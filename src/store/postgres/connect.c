@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From options to a connection that is logged in.
  *
- *	pg_connect ─► addresses ─► log_in ─► open_link ─► dial (TLS) ──────────► session
- *	                             ▲  │        │           └ chain's depth
- *	      new user or password ──┘  │        └─► dial (clear), only when the server
- *	      no start-up options ──────┘            has no TLS and nothing asks for it
+ *	pg_connect ─► addresses ─► log_in ─► each address ─► dial (TLS) ────────► session
+ *	                             ▲  │            │          └ chain's depth
+ *	      new user or password ──┘  │            └─► dial (clear), only when the server
+ *	      no start-up options ──────┘                has no TLS and nothing asks for it
  *
  * libpq's sslmode is not kong.conf's: its "prefer" goes on in clear after any
  * failed handshake.  So TLS is always asked for as "require" or more, and the step
@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define NO_TLS        "the server does not support SSL connections"
 #define NO_FILE       "/dev/null/none" /* a path that cannot be */
 #define ADDRESSES_MAX 16
 #define PARAMS_MAX    40
@@ -39,7 +40,10 @@ struct attempt {
 	const struct pg_options *o;
 	struct arena *a;
 	str user, password;
-	const char *hosts, *addresses; /* as many of the one as of the other; NULL: a Unix socket */
+	const char *host;
+	strs ips;        /* of host; none: a Unix socket */
+	str ip;          /* the one being tried; unset: as above */
+	bool is_reached; /* it took the connection */
 	struct pg_files files;
 	int fds[FILE_COUNT_]; /* -1: none */
 	bool has_session_options;
@@ -57,22 +61,20 @@ static void attempt_done(struct attempt *t)
 
 /* ---- where to ---------------------------------------------------------------------------- */
 
-static str repeat(struct arena *a, str name, size_t n)
+static str ip_text(struct arena *a, const struct address *ip)
 {
-	str out = name;
+	char text[ADDRESS_TEXT];
+	size_t n = address_ip(ip, text);
 
-	for (size_t i = 1; i < n; i++)
-		out = str_fmt(a, STRF "," STRF, STRV(out), STRV(name));
-	return out;
+	return str_copy(a, str_at(text, n));
 }
 
 static struct err *resolve(struct attempt *t, str host)
 {
 	struct dns_answer *answers;
-	size_t n, most;
+	size_t n;
 	deadline expires;
 	const char *why = "";
-	str list = STR_NONE;
 	enum dns_result got = dns_resolve(t->a, host, t->until, &answers, &n, &expires, &why);
 
 	if (got == DNS_CANCELLED)
@@ -81,15 +83,10 @@ static struct err *resolve(struct attempt *t, str host)
 		return pg_own_error(
 			ERR_SYSTEM, t->o->is_ro,
 			str_fmt(t->a, "name resolution of " STRF " failed: %s", STRV(host), why).s);
-	most = n < ADDRESSES_MAX ? n : ADDRESSES_MAX;
-	for (size_t i = 0; i < most; i++) {
-		char ip[ADDRESS_TEXT];
-
-		address_ip(&answers[i].address, ip);
-		list = list.n ? str_fmt(t->a, STRF ",%s", STRV(list), ip) : str_fmt(t->a, "%s", ip);
-	}
-	t->hosts = str_z(t->a, repeat(t->a, host, most));
-	t->addresses = str_z(t->a, list);
+	t->ips.n = n < ADDRESSES_MAX ? n : ADDRESSES_MAX;
+	t->ips.v = NEWS(t->a, str, t->ips.n);
+	for (size_t i = 0; i < t->ips.n; i++)
+		t->ips.v[i] = ip_text(t->a, &answers[i].address);
 	return NULL;
 }
 
@@ -97,19 +94,18 @@ static struct err *find_addresses(struct attempt *t)
 {
 	str host = t->o->host;
 	struct address ip;
-	char text[ADDRESS_TEXT];
 
+	t->host = str_z(t->a, host);
 	if (host.n && host.s[0] == '/') {
 		if (t->o->ssl && (t->o->required || t->o->verify))
-			return pg_own_error(ERR_INVALID, t->o->is_ro,
-					    "the server does not support SSL connections");
-		t->hosts = str_z(t->a, host);
+			return pg_own_error(ERR_INVALID, t->o->is_ro, NO_TLS);
 		return NULL;
 	}
 	if (!address_parse_ip(host, 0, &ip))
 		return resolve(t, host);
-	address_ip(&ip, text);
-	t->hosts = t->addresses = str_z(t->a, str_of(text));
+	t->ips = (strs){ NEWS(t->a, str, 1), 1 };
+	t->ips.v[0] = ip_text(t->a, &ip);
+	t->host = str_z(t->a, t->ips.v[0]); /* without brackets */
 	return NULL;
 }
 
@@ -254,6 +250,8 @@ static const char *session_options(struct attempt *t)
 
 	buf_init(&out, OPTIONS_BYTES);
 	buf_add_str(&out, STR("-c timezone=UTC -c datestyle=ISO"));
+	if (t->o->ends_orphans)
+		buf_add_str(&out, STR(" -c client_connection_check_interval=1000"));
 	if (t->o->schema.n) {
 		buf_add_str(&out, STR(" -c search_path="));
 		path = quoted(t->a, t->o->schema);
@@ -270,9 +268,9 @@ static void fill(struct attempt *t, bool in_clear, struct params *p)
 {
 	const struct pg_options *o = t->o;
 
-	add(p, "host", t->hosts);
-	if (t->addresses)
-		add(p, "hostaddr", t->addresses);
+	add(p, "host", t->host);
+	if (t->ip.n)
+		add(p, "hostaddr", str_z(t->a, t->ip));
 	add(p, "port", str_fmt(t->a, "%u", o->port).s);
 	add(p, "dbname", str_z(t->a, o->database));
 	add(p, "user", str_z(t->a, t->user));
@@ -348,7 +346,7 @@ static struct err *check_chain(struct pg_conn *c, const struct pg_options *o)
 }
 
 /* CONNECTION_MADE comes up twice: with the socket, and with TLS on it. */
-static struct err *drive(struct pg_conn *c, const struct pg_options *o, deadline until)
+static struct err *drive(struct pg_conn *c, struct attempt *t, deadline until)
 {
 	int what = IO_WRITE;
 
@@ -367,12 +365,13 @@ static struct err *drive(struct pg_conn *c, const struct pg_options *o, deadline
 		default:
 			return pg_connect_error(PQerrorMessage(c->libpq), c->is_ro);
 		}
+		t->is_reached |= PQstatus(c->libpq) != CONNECTION_STARTED;
 		if (PQstatus(c->libpq) == CONNECTION_MADE && PQsslInUse(c->libpq))
-			PASS(check_chain(c, o));
+			PASS(check_chain(c, t->o));
 	}
 }
 
-static struct err *dial(struct attempt *t, bool in_clear, struct pg_conn **ret)
+static struct err *dial(struct attempt *t, bool in_clear, deadline until, struct pg_conn **ret)
 {
 	struct pg_conn *c CLEANUP(pg_drop) = MEM_NEW(struct pg_conn);
 	struct params p = { .n = 0 };
@@ -389,7 +388,7 @@ static struct err *dial(struct attempt *t, bool in_clear, struct pg_conn **ret)
 		return pg_connect_error(PQerrorMessage(c->libpq), c->is_ro);
 	PQsetErrorVerbosity(c->libpq, PQERRORS_VERBOSE); /* has the SQLSTATE */
 	PQsetNoticeReceiver(c->libpq, told, c);
-	PASS(drive(c, t->o, t->until));
+	PASS(drive(c, t, until));
 	if (PQsetnonblocking(c->libpq, 1) != 0)
 		return FAIL(ERR_SYSTEM, "cannot make the connection non-blocking");
 	io_init(&c->io, PQsocket(c->libpq));
@@ -403,21 +402,39 @@ static struct err *dial(struct attempt *t, bool in_clear, struct pg_conn **ret)
 /* The one answer after which clear text is what the configuration means. */
 static bool may_go_clear(const struct pg_options *o, const struct err *e)
 {
-	return !o->required && !o->verify &&
-	       strcmp(e->text, "the server does not support SSL connections") == 0;
+	return !o->required && !o->verify && strcmp(e->text, NO_TLS) == 0;
 }
 
-static struct err *open_link(struct attempt *t, struct pg_conn **ret)
+static struct err *open_link(struct attempt *t, deadline until, struct pg_conn **ret)
 {
 	struct err *e;
 
 	if (!t->o->ssl)
-		return dial(t, true, ret);
-	e = dial(t, false, ret);
+		return dial(t, true, until, ret);
+	e = dial(t, false, until, ret);
 	if (!e || !may_go_clear(t->o, e))
 		return e;
 	log_debug("PostgreSQL at " STRF " has no TLS: going on in clear", STRV(t->o->host));
-	return dial(t, true, ret);
+	return dial(t, true, until, ret);
+}
+
+/* The addresses in turn, while nobody takes the connection; each has its share of
+ * the time that is left. */
+static struct err *open_any(struct attempt *t, struct pg_conn **ret)
+{
+	struct err *e;
+
+	if (t->ips.n == 0)
+		return open_link(t, t->until, ret);
+	for (size_t i = 0;; i++) {
+		int64_t now = loop_now_ms(), left = t->until - now;
+
+		t->ip = t->ips.v[i];
+		t->is_reached = false;
+		e = open_link(t, now + left / (int64_t)(t->ips.n - i), ret);
+		if (!e || t->is_reached || e->code == ERR_CANCELLED || i + 1 == t->ips.n)
+			return e;
+	}
 }
 
 static bool has_state(const struct err *e, const char *prefix)
@@ -447,11 +464,11 @@ static struct err *set_session(struct attempt *t, struct pg_conn *c)
 static struct err *log_in(struct attempt *t, struct pg_conn **ret)
 {
 	struct pg_conn *c CLEANUP(pg_drop) = NULL;
-	struct err *e = open_link(t, &c);
+	struct err *e = open_any(t, &c);
 
 	if (e && t->has_session_options && refuses_options(e)) {
 		t->has_session_options = false;
-		e = open_link(t, &c);
+		e = open_any(t, &c);
 	}
 	PASS(e);
 	PASS(set_session(t, c));

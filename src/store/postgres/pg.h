@@ -7,8 +7,8 @@
  *  - A connection belongs to one loop; one fiber uses it at a time.
  *  - Each wait lasts pg_timeout at most.  A connection that timed out, was
  *    cancelled or lost is broken: every further call fails, dropping it is all
- *    that is left.  The server is not asked to stop what it does: libpq would
- *    send that in clear.
+ *    that is left.  The server is not asked to stop what it does, for libpq would
+ *    send that in clear; of version 14 on it finds out by itself.
  *  - Values are bound, never written into the SQL; all are text, as results are.
  *  - Certificates are read again for every connection.
  *  - With pg_ssl and (pg_ssl_required or pg_ssl_verify) nothing but the SSL request
@@ -32,6 +32,7 @@ struct pg_options {
 	str ssl_version;    /* tlsv1_1, tlsv1_2, tlsv1_3, any */
 	int64_t depth;      /* intermediates allowed in a verified chain */
 	int64_t timeout_ms; /* of connecting, and of each wait for the server */
+	bool ends_orphans;  /* the server, 14 or later, can end statements whose client is gone */
 
 	/* of the pool */
 	int64_t max_queries;  /* at a time; 0: no limit */
@@ -112,5 +113,5 @@ MUST_CHECK struct err *pg_probe(const struct pg_options *o) SUSPENDS;
  * resolved, and gives its error, which is the caller's.  Not where a loop runs. */
 typedef struct err *pg_alone_fn(void *arg);
 MUST_CHECK struct err *pg_alone(const struct settings *s, pg_alone_fn *fn, void *arg);
-/* The two together. */
-MUST_CHECK struct err *pg_probe_alone(const struct settings *s);
+/* The two together; each wait lasts timeout_ms at most. */
+MUST_CHECK struct err *pg_probe_alone(const struct settings *s, int64_t timeout_ms);

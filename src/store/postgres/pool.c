@@ -189,6 +189,7 @@ static struct err *open_new(struct pg_pool *p, struct pg_conn **ret)
 	p->connects++;
 	p->is_trying |= was_away;
 	e = pg_connect(&p->options, ret);
+	p->options.ends_orphans = !e && pg_server_version(*ret) >= 140000;
 	if (was_away)
 		p->is_trying = false;
 	remember(p, e);
