@@ -107,7 +107,7 @@ def test_quit(daemon):
     pids = [daemon.master, *daemon.workers]
     done = daemon.cli('quit', '-p', daemon.prefix, conf=False)
     assert done.returncode == 0 and 'Kong stopped' in said(done)
-    assert not any(map(is_running, pids))
+    wait_for(lambda: not any(map(is_running, pids)), 'the end', timeout=1)
 
 
 @pytest.mark.parametrize('command', ['stop', 'quit', 'reload'])

@@ -41,7 +41,7 @@ def test_term_does_not_wait_for_requests(gateway, origin, number):
 def test_quit_waits_for_requests(gateway, origin):
     o = origin()
     go = threading.Event()
-    o.on('/slow', lambda c, r: (go.wait(20), c.send(ok(b'done'))))
+    o.on('/slow', lambda c, r: (go.wait(patience(30)), c.send(ok(b'done'))))
     gw = gateway(everything_to(o))
     with gw.client() as c:
         c.send(request_bytes('GET', '/slow'))
