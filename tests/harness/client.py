@@ -119,11 +119,15 @@ class Client:
         return line[:-1]
 
     def _exactly(self, size):
-        while len(self.buffer) < size:
+        pieces, self.buffer = [self.buffer[:size]], self.buffer[size:]
+        missing = size - len(pieces[0])
+        while missing:
             if not self._more():
-                raise BadResponse(f'closed after {len(self.buffer)} of {size} bytes')
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
-        return data
+                raise BadResponse(f'closed after {size - missing} of {size} bytes')
+            pieces.append(self.buffer[:missing])
+            self.buffer = self.buffer[missing:]
+            missing -= len(pieces[-1])
+        return b''.join(pieces)
 
     def _fields(self):
         fields = []
@@ -187,10 +191,11 @@ class Client:
                 raise BadResponse('chunk not ended by CR LF')
 
     def read_to_end(self):
-        while self._more():
-            pass
-        data, self.buffer = self.buffer, b''
-        return data
+        pieces = []
+        while self.buffer or self._more():
+            pieces.append(self.buffer)
+            self.buffer = b''
+        return b''.join(pieces)
 
     def is_closed(self, within=5):
         """Whether the other side ends the connection, in order or by reset, in that time."""
