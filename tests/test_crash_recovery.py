@@ -17,6 +17,7 @@ def test_a_killed_worker_is_replaced(gateway, origin, number):
                  env={'ASAN_OPTIONS': 'handle_segv=0:handle_abort=0:allow_user_segv_handler=1'})
     master, (worker,) = gw.master, gw.workers
     os.kill(worker, number)
+    wait_for(lambda: not is_running(worker), 'the worker to end', every=0.002)
     began = time.monotonic()
     answer = wait_for(lambda: gw.get('/', timeout=2), 'an answer of the new worker', timeout=5,
                       every=0.005)

@@ -94,7 +94,7 @@ def test_a_body_that_keeps_moving_is_read(gw):
 
 
 def test_slow_readers_hold_nobody_up_and_are_let_go(gw):
-    slow = [Client(gw.proxy) for _ in range(20)]
+    slow = [Client(gw.proxy) for _ in range(5)]
     for c in slow:
         c.send(request_bytes('GET', '/big'))
     assert quick(gw) < patience(2)
