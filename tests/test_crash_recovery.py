@@ -19,12 +19,13 @@ def test_a_killed_worker_is_replaced(gateway, origin, number):
     os.kill(worker, number)
     wait_for(lambda: not is_running(worker), 'the worker to end', every=0.002)
     began = time.monotonic()
+    wait_for(lambda: gw.workers and gw.workers != [worker], 'a new worker', timeout=patience(5),
+             every=0.005)
     answer = wait_for(lambda: gw.get('/', timeout=2), 'an answer of the new worker', timeout=5,
                       every=0.005)
     assert answer.status == 200
     assert time.monotonic() - began < patience(1.0)
     assert gw.master == master
-    assert gw.workers and gw.workers != [worker]
     assert str(worker) in gw.log()
 
 

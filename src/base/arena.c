@@ -30,7 +30,7 @@
 #define GAP            0
 #endif
 
-#define ALIGN       alignof(max_align_t)
+#define ALIGN alignof(max_align_t)
 /* No multiple of a page: the hot fronts of many small arenas would fall on the same
  * few sets of the cache. */
 #define FIRST_BLOCK ((size_t)4096 + 576)
