@@ -8,7 +8,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#define RUN      64 /* accepted per turn at most, so that others get theirs */
+#define RUN_MAX  64 /* accepted per turn at most, so that others get theirs */
 #define PAUSE_MS 100
 #define TELL_MS  10000 /* between two complaints */
 
@@ -19,6 +19,8 @@ struct acceptor {
 	int fd;
 	struct timer pause;
 	deadline quiet_until;
+	uint64_t last_turn; /* of the loop, when it was last ready */
+	int run;
 };
 
 static void on_ready(struct io *io);
@@ -61,29 +63,25 @@ static bool is_full(const struct proxy *p)
 	return most > 0 && p->client_count >= (uint64_t)most;
 }
 
-static void set_options(const struct acceptor *a, int fd)
+/* How many to accept in this turn.  One while they come one by one: asking again
+ * would be a call for nothing, and what waits makes the socket ready once more.  More
+ * and more while turn follows turn. */
+static int run_length(struct acceptor *a)
 {
-	const struct listener *l = a->listener;
-	int on = 1;
+	uint64_t turn = loop_stats(a->proxy->loop).turns;
 
-	if (a->proxy->shared->settings->proxy_http.tcp_nodelay)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (l->so_keepalive != TRI_YES)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	if (l->keep_idle_s)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &l->keep_idle_s, sizeof(int));
-	if (l->keep_interval_s)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &l->keep_interval_s, sizeof(int));
-	if (l->keep_count)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &l->keep_count, sizeof(int));
+	a->run = turn == a->last_turn + 1 ? a->run * 2 : 1;
+	if (a->run > RUN_MAX)
+		a->run = RUN_MAX;
+	a->last_turn = turn;
+	return a->run;
 }
 
 static void on_ready(struct io *io)
 {
 	struct acceptor *a = CONTAINER(io, struct acceptor, io);
 
-	for (int i = 0; i < RUN; i++) {
+	for (int left = run_length(a); left > 0; left--) {
 		struct address peer = { .size = sizeof(peer.local) };
 		int fd;
 
@@ -93,7 +91,6 @@ static void on_ready(struct io *io)
 		}
 		fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			set_options(a, fd);
 			client_accept(a->proxy, a->listener, fd, &peer);
 			continue;
 		}
@@ -111,6 +108,10 @@ static void on_ready(struct io *io)
 struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd)
 {
 	struct acceptor *a = MEM_NEW(struct acceptor);
+	int nodelay = p->shared->settings->proxy_http.tcp_nodelay;
+
+	/* Accepted sockets inherit it, as they do the options of SO_KEEPALIVE. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, sizeof(nodelay));
 
 	a->proxy = p;
 	a->listener = l;

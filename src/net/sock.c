@@ -242,6 +242,8 @@ ssize_t sock_try_writev(struct sock *s, struct iovec *iov, int n)
 		iov++;
 		n--;
 	}
+	while (n > 1 && iov[n - 1].iov_len == 0) /* one piece is cheaper than two */
+		n--;
 	return n ? try_writev(s, iov, n, &want) : 0;
 }
 

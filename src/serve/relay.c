@@ -14,6 +14,7 @@
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
 #define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
 #define JOIN_MOST   4096
+#define SOON_MS     20
 #define DRAIN_PIECE ((size_t)256 * 1024)
 
 /* ---- the head -------------------------------------------------------------------------- */
@@ -41,23 +42,24 @@ static bool response_room(struct trial *t)
 	return true;
 }
 
-/* Until the target says something: 1, or an end; BODY_WATCHED when the client hangs up first. */
+/* Until the target says something: 1, or an end; BODY_WATCHED when the client hangs up
+ * first.  A client that has not been registered with the poller yet is left alone for
+ * the first moments, in which most answers come: a system call less. */
 static ssize_t await_answer(struct trial *t, deadline until)
 {
-	struct io_want want[2] = {
-		{ &t->link->sock.io, IO_READ },
-		{ &t->r->client->sock.io, IO_HUP },
-	};
-	int which;
+	struct io *client = &t->r->client->sock.io, *target = &t->link->sock.io;
+	struct io_want want[2] = { { target, IO_READ }, { client, IO_HUP } };
+	deadline soon = deadline_in(SOON_MS);
+	enum wait w = WAIT_TIMEOUT;
+	int which = 0;
 
-	switch (io_wait_any(want, 2, until, &which)) {
-	case WAIT_OK:
+	if (!client->is_registered)
+		w = io_wait(target, IO_READ, soon < until ? soon : until);
+	if (w == WAIT_TIMEOUT)
+		w = io_wait_any(want, 2, until, &which);
+	if (w == WAIT_OK)
 		return which == 1 ? BODY_WATCHED : 1;
-	case WAIT_TIMEOUT:
-		return NET_TIMEOUT;
-	default:
-		return NET_CANCELLED;
-	}
+	return w == WAIT_TIMEOUT ? NET_TIMEOUT : NET_CANCELLED;
 }
 
 /* Some bytes of the answer.  Who waits for the first ones holds no block. */
