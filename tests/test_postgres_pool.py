@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import time
 
 import pytest
@@ -110,6 +111,55 @@ def test_a_query_that_lasts_ends_with_pg_timeout(ask):
     assert time.monotonic() - began < patience(3)
     assert one('stats')['open'] == 0
     assert one('pool SELECT 2')['rows'] == [['2']]
+
+
+def test_a_cancelled_fiber_leaves_at_once_and_leaves_nothing(pg, ask):
+    one = ask(pg_max_concurrent_queries=1)
+    began = time.monotonic()
+    assert one('cancel 200 SELECT pg_sleep(30)')['error'] == 'cancelled'
+    assert time.monotonic() - began < patience(3)
+    assert one('stats')['open'] == 0
+    assert one('pool SELECT 1')['rows'] == [['1']]
+    assert one('cancel 200 SELECT pg_sleep(30)')['error'] == 'cancelled'
+    # the server knows that its client may go, and ends the second one
+    wait_for(lambda: int(pg.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE "
+                                "'%pg_sleep(30)%' AND usename = 'kong'")) <= 1,
+             'the statement to end')
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        silent.listen(4)
+        other = ask(pg_port=silent.getsockname()[1])
+        assert other('cancel 100 SELECT 1')['error'] == 'cancelled'  # while it connects
+        assert other('stats')['open'] == 0
+    pg.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'kong'")
+
+
+def test_a_unix_socket(pg, ask):
+    assert ask(pg_host=pg.socket)('pool SELECT 1')['error']  # pg_hba lets postgres alone in
+    assert ask(pg_host=pg.socket, pg_user='postgres')('pool SELECT 1')['rows'] == [['1']]
+    answer = ask(pg_host=pg.socket, pg_user='postgres', pg_ssl='on', pg_ssl_required='on')
+    assert answer('pool SELECT 1')['error'] == 'the server does not support SSL connections'
+
+
+def message(kind, body):
+    return kind + struct.pack('!I', len(body) + 4) + body
+
+
+@pytest.mark.parametrize('number, said', [
+    (90424, 'Kong requires PostgreSQL 9.5 or greater (currently using 9.4)'),
+    (90500, None), (150020, None),
+])
+def test_the_least_version(ask, number, said):
+    ready = message(b'Z', b'I')
+    greeting = message(b'R', struct.pack('!I', 0)) + message(b'S', b'TimeZone\0UTC\0') + ready
+    row = (message(b'1', b'') + message(b'2', b'')
+           + message(b'T', struct.pack('!H', 1) + b'v\0' + struct.pack('!IHIHIH', 0, 0, 25, 65535,
+                                                                       0, 0))
+           + message(b'D', struct.pack('!HI', 1, len(str(number))) + str(number).encode())
+           + message(b'C', b'SHOW\0') + ready)
+    with FakePostgres(b'', reply=[greeting, row]) as fake:
+        answer = ask(pg_port=fake.port)('probe')
+    assert answer == {} if said is None else answer['error'] == f'[PostgreSQL error] {said}'
 
 
 def test_errors_of_the_server_leave_the_connection_good(ask):

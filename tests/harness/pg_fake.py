@@ -5,6 +5,7 @@
     FakePostgres(b'S', tls=context)          then shakes hands and reads what follows
     FakePostgres(b'S', inject=b'...', tls=…) the bytes go out in clear behind the S
     FakePostgres(None)                       says nothing at all
+    FakePostgres(b'', reply=[a, b])          answers what comes with a, then with b
 
 Of each connection: clear (bytes that came unencrypted), secret (those inside of TLS).
 """
@@ -23,7 +24,7 @@ class Heard:
 
 
 class FakePostgres:
-    def __init__(self, answer, tls=None, inject=b'', reply=b''):
+    def __init__(self, answer, tls=None, inject=b'', reply=()):
         self.answer, self.tls, self.inject, self.reply = answer, tls, inject, reply
         self.heard = []
         self.listener = socket.socket()
@@ -66,13 +67,14 @@ class FakePostgres:
             client.close()
 
     def _listen(self, client, heard, where):
+        replies = list(self.reply)
         while True:
             some = client.recv(65536)
             if not some:
                 return
             setattr(heard, where, getattr(heard, where) + some)
-            if self.reply:
-                client.sendall(self.reply)
+            if replies:
+                client.sendall(replies.pop(0))
 
     def __enter__(self):
         return self

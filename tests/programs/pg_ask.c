@@ -13,6 +13,7 @@
  *	failure SQL                 what the server says of a statement that fails
  *	listen CHANNEL MS SQL       the notification that SQL, on a second connection, leads to
  *	burst N SQL                 N fibers ask through the pool at once
+ *	cancel MS SQL               a fiber asks through the pool and is cancelled after MS
  *	setenv NAME VALUE           as if a secret had been replaced
  *
  * Each answer is a JSON object in one line.  With PG_ASK_AS=UID it gives up root
@@ -260,6 +261,42 @@ static struct value *burst(struct asking *k, const char *given)
 	return o;
 }
 
+/* The fiber's error lives in an arena of its own. */
+struct cancelled {
+	struct asking *k;
+	const char *sql;
+	struct err *e;
+	bool is_over;
+	struct gate done;
+};
+
+static void ask_until_cancelled(void *p)
+{
+	struct cancelled *it = p;
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+
+	it->e = err_keep(it->k->a,
+			 pg_pool_query(it->k->pools[0], a, true, it->sql, PG_NO_PARAMS, NULL));
+	it->is_over = true;
+	gate_wake_all(&it->done);
+}
+
+static struct value *cancel(struct asking *k, const char *given)
+{
+	char *sql;
+	long ms = strtol(given, &sql, 10);
+	struct cancelled it = { .k = k, .sql = sql };
+	struct fiber *f;
+
+	gate_init(&it.done);
+	f = fiber_start("cancelled", ask_until_cancelled, &it);
+	if (gate_wait(&it.done, deadline_in(ms)) == WAIT_TIMEOUT)
+		fiber_cancel(f);
+	while (!it.is_over && gate_wait(&it.done, deadline_in(60000)) == WAIT_OK)
+		;
+	return it.e ? failed(k, it.e) : value_object(k->a);
+}
+
 static struct value *probe(struct asking *k)
 {
 	struct err *e = pg_probe(&k->options[0]);
@@ -282,6 +319,8 @@ static struct value *obey(struct asking *k, char *line)
 		return stats(k, side);
 	if (strncmp(line, "burst ", 6) == 0)
 		return burst(k, line + 6);
+	if (strncmp(line, "cancel ", 7) == 0)
+		return cancel(k, line + 7);
 	if (strncmp(line, "setenv ", 7) == 0) {
 		char *value = strchr(line + 7, ' ');
 

@@ -43,7 +43,7 @@ struct err *pg_probe(const struct pg_options *o)
 			    STRV(text));
 	if (n < PG_VERSION_LEAST)
 		return FAIL(ERR_INVALID,
-			    "[PostgreSQL error] PostgreSQL 9.5 or greater is required (currently "
+			    "[PostgreSQL error] Kong requires PostgreSQL 9.5 or greater (currently "
 			    "using " STRF ")",
 			    STRV(version_text(a, n)));
 	return NULL;

@@ -283,6 +283,11 @@ static void fill(struct attempt *t, bool in_clear, struct params *p)
 	add(p, "channel_binding", in_clear ? "disable" : "prefer");
 	add(p, "gssencmode", "disable");
 	add(p, "target_session_attrs", "any");
+	/* who listens for notifications hears of a server that vanished within a minute */
+	add(p, "keepalives", "1");
+	add(p, "keepalives_idle", "30");
+	add(p, "keepalives_interval", "10");
+	add(p, "keepalives_count", "3");
 	if (in_clear)
 		add(p, "sslmode", "disable");
 	else
