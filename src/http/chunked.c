@@ -145,7 +145,7 @@ static enum state step_trailer(struct http_chunked *c, char byte)
 enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t n, size_t *used,
 				  str *ret_data)
 {
-	const char *trailers = NULL;
+	const char *trailers = NULL, *trailers_end = NULL;
 	size_t i = 0;
 
 	*ret_data = STR_NONE;
@@ -160,21 +160,22 @@ enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t 
 				c->state = DATA_CR;
 			return HTTP_CHUNK_DATA;
 		}
-		if (c->state == TRAILER && c->line_bytes == 0)
-			trailers = p + i;
-		if (c->state <= SIZE_LF)
+		if (c->state <= SIZE_LF) {
 			c->state = (int)step_size(c, p[i]);
-		else if (c->state <= DATA_LF)
+		} else if (c->state <= DATA_LF) {
 			c->state = (int)step_data_end(c, p[i]);
-		else
+		} else {
 			c->state = (int)step_trailer(c, p[i]);
+			if (c->state <= TRAILER_LF) { /* not of the empty line at the end */
+				trailers = trailers ? trailers : p + i;
+				trailers_end = p + i + 1;
+			}
+		}
 	}
 	*used = i;
 	if (c->state == BAD)
 		return HTTP_CHUNK_BAD;
-	if (c->state != END)
-		return HTTP_CHUNK_MORE;
 	if (trailers)
-		*ret_data = str_at(trailers, (size_t)(p + i - 2 - trailers));
-	return HTTP_CHUNK_END;
+		*ret_data = str_at(trailers, (size_t)(trailers_end - trailers));
+	return c->state == END ? HTTP_CHUNK_END : HTTP_CHUNK_MORE;
 }

@@ -126,15 +126,15 @@ struct http_chunked {
 };
 
 enum http_chunk {
-	HTTP_CHUNK_MORE, /* all input used */
+	HTTP_CHUNK_MORE, /* all input used; *ret_data may be a part of the trailers */
 	HTTP_CHUNK_DATA, /* *ret_data is the next piece */
 	HTTP_CHUNK_END,  /* the last chunk and the trailers are through; *used says where */
 	HTTP_CHUNK_BAD,
 };
 
 /* Looks at p[0..n), sets *used to how far it came. Call again with the rest.
- * Trailer lines are validated; their bytes (without the final CRLF) are given as
- * *ret_data of HTTP_CHUNK_END when they arrived in this very call, else empty. */
+ * Trailer lines are validated; their bytes (without the final CRLF) are *ret_data of
+ * HTTP_CHUNK_MORE and HTTP_CHUNK_END, as they come: put together they are whole lines. */
 enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t n, size_t *used,
 				  str *ret_data);
 

@@ -96,6 +96,8 @@ static ssize_t decode_chunks(struct body *b, char *to)
 			continue;
 		}
 		b->is_done = what == HTTP_CHUNK_END;
+		if (b->trailers)
+			buf_add_str(b->trailers, data);
 		return out - to;
 	}
 }

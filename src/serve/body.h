@@ -7,6 +7,7 @@
  * the body (the next request of a pipeline) is the rest. */
 #pragma once
 
+#include "base/buf.h"
 #include "http/http.h"
 #include "net/block.h"
 #include "net/net.h"
@@ -21,9 +22,10 @@ struct body {
 	struct http_chunked chunked;
 	char *ready; /* decoded, for the next body_next(): gathered or not */
 	size_t ready_n;
-	uint64_t received; /* decoded bytes so far */
-	uint64_t max;      /* ceiling; 0: none */
-	bool is_done;      /* everything was received (a ready piece may be left) */
+	uint64_t received;    /* decoded bytes so far */
+	uint64_t max;         /* ceiling; 0: none */
+	struct buf *trailers; /* NULL: they are of no interest */
+	bool is_done;         /* everything was received (a ready piece may be left) */
 };
 
 enum {

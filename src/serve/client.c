@@ -287,6 +287,7 @@ static enum turn serve_one(struct client *c)
 	if (n < 0) {
 		serve_bad_head(r, (int)-n);
 	} else {
+		r->head_size = (size_t)n;
 		start_body(r, n);
 		serve(r);
 	}

@@ -118,6 +118,7 @@ static void note_upstream(struct req *r)
 
 static void note_status(struct req *r, int status)
 {
+	r->tried_status = status;
 	if (!r->proxy->shared->access_log)
 		return;
 	r->upstream_status = str_fmt(r->arena, STRF "%s%d", STRV(r->upstream_status),

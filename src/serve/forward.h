@@ -47,9 +47,11 @@ static inline int64_t timeout_of(int64_t configured)
 	return configured > 0 ? configured : 60000;
 }
 
-/* One piece as a chunk (with the last one behind it when is_last), or as it is: at
- * most three iovecs, using `line`. */
-int piece_iov(struct iovec *iov, bool is_chunked, char line[20], char *p, size_t n, bool is_last);
+/* One piece as it is, or as a chunk, with the last one and the trailers behind it when
+ * is_last: at most PIECE_IOVS, using `line`. */
+enum { PIECE_IOVS = 5 };
+int piece_iov(struct iovec *iov, bool is_chunked, char line[20], str piece, bool is_last,
+	      str trailers);
 
 /* send.c: takes the body in, as far as request_buffering says; false when the request
  * was answered (or its client went away) here. */

@@ -317,8 +317,7 @@ static bool is_own_for_client(const struct req *r, enum http_name id, enum http_
 	}
 }
 
-/* Trailer is for clients that asked for trailers. */
-static bool wants_trailers(const struct req *r)
+bool wants_trailers(const struct req *r)
 {
 	const struct http_header *te = http_get(&r->in.headers, HTTP_TE);
 
@@ -368,8 +367,8 @@ static void add_tokens(struct out *o, const struct req *r)
 		add_number(o, STR("X-Kong-Upstream-Latency"), upstream_ms);
 	if (tokens & KONG_HEADER_PROXY_LATENCY)
 		add_number(o, STR("X-Kong-Proxy-Latency"), r->balanced_ms - r->start_ms);
-	if ((tokens & KONG_HEADER_UPSTREAM_STATUS) && r->upstream_code)
-		add_number(o, STR("X-Kong-Upstream-Status"), r->upstream_code);
+	if ((tokens & KONG_HEADER_UPSTREAM_STATUS) && r->tried_status)
+		add_number(o, STR("X-Kong-Upstream-Status"), r->tried_status);
 	if (tokens & KONG_HEADER_VIA)
 		add_field(o, STR("Via"), r->proxy->shared->server);
 }

@@ -146,7 +146,7 @@ static void take_response(struct trial *t)
 	r->status = t->response.status;
 	r->reason = t->response.reason;
 	r->reply = t->response.headers;
-	r->upstream_code = t->response.status;
+	r->upstream_code = r->tried_status = t->response.status;
 	r->answered_ms = loop_now_ms();
 	r->header_ms = r->answered_ms - r->balanced_ms;
 	if (r->pick.set_cookie.n)
@@ -308,7 +308,7 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 		       enum http_body framing, struct body *b)
 {
 	struct req *r = o->r;
-	struct iovec iov[4] = { { head->data, head_n } };
+	struct iovec iov[1 + PIECE_IOVS] = { { head->data, head_n } };
 	bool is_first = true;
 	int64_t read_ms = timeout_of(r->service->service->read_timeout);
 	int n = 1;
@@ -327,8 +327,9 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 						  STRV(r->upstream_addr));
 				return false;
 			}
-			n += piece_iov(iov + n, framing == HTTP_BODY_CHUNKED, line, piece,
-				       (size_t)got, b->is_done);
+			n += piece_iov(iov + n, framing == HTTP_BODY_CHUNKED, line,
+				       str_at(piece, (size_t)got), b->is_done,
+				       b->trailers ? buf_str(b->trailers) : STR_NONE);
 		}
 		if (is_first)
 			n = join_small(head, iov, n);
@@ -363,6 +364,7 @@ static enum outcome relay_answer(struct trial *t)
 		.send_ms = r->proxy->shared->settings->proxy_http.send_timeout,
 	};
 	struct block *head;
+	struct buf trailers CLEANUP(buf_done);
 	struct body b;
 	bool is_whole;
 	uint32_t n;
@@ -373,6 +375,9 @@ static enum outcome relay_answer(struct trial *t)
 	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
 		  framing == HTTP_BODY_NONE ? HTTP_BODY_NONE : t->response.body,
 		  t->response.length);
+	buf_init(&trailers, 0);
+	if (wants_trailers(r))
+		b.trailers = &trailers;
 	is_whole = relay_body(&o, head, n, framing, &b);
 	block_put(&head);
 	end_link(t, is_whole, &b);
@@ -387,18 +392,27 @@ static enum outcome relay_answer(struct trial *t)
 	return OUTCOME_OK;
 }
 
+static bool is_websocket(const struct http_headers *h)
+{
+	const struct http_header *to = http_get(h, HTTP_UPGRADE);
+
+	return to && str_is_ci(to->value, "websocket");
+}
+
 /* 101: only when it was asked for. */
 static enum outcome upgrade(struct trial *t)
 {
 	struct req *r = t->r;
-	const struct http_header *to = http_get(&t->response.headers, HTTP_UPGRADE);
 	struct block *head;
 	struct iovec iov;
 	bool is_sent;
 	uint32_t n;
 
-	if (!r->in.wants_upgrade || !to || !str_is_ci(to->value, "websocket"))
+	if (!r->in.wants_upgrade || !is_websocket(&r->in.headers) ||
+	    !is_websocket(&t->response.headers))
 		return trial_failed(t, 502, TRY_BROKEN, "switched protocols without being asked");
+	if (!t->is_request_over) /* the rest of the body would be the protocol's first bytes */
+		return trial_failed(t, 502, TRY_BROKEN, "switched protocols within the request");
 	r->keep_alive = false;
 	head = head_for_client(r, HTTP_BODY_NONE, 0, &n);
 	if (!head)

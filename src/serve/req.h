@@ -18,6 +18,7 @@ struct req {
 
 	/* What came. */
 	struct http_request in;
+	size_t head_size; /* bytes of its head, at the front of the client's block */
 	struct body body; /* of the request, as it comes from the client */
 	str path;         /* normalised */
 	str host;         /* lower case, without port: nginx's $host */
@@ -43,6 +44,7 @@ struct req {
 	struct http_headers
 		reply; /* fields of the reply; framing and connection are left out when written */
 	int upstream_code; /* status of the upstream's answer; 0: none */
+	int tried_status;  /* of the last try: the answer's, or 502 or 504 */
 	uint64_t bytes_sent, body_bytes_sent;
 	int64_t answered_ms; /* the reply's head was ready */
 	bool is_proxied;     /* carries the latencies of a proxied reply, not of an own one */
@@ -65,6 +67,7 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n);
 str host_for_upstream(const struct req *r); /* the Host of the current pick */
+bool wants_trailers(const struct req *r);   /* did the client say TE: trailers? */
 
 /* reply.c: answers of the gateway itself. */
 void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* in JSON */

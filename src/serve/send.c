@@ -116,25 +116,33 @@ static size_t chunk_line(char line[20], size_t n)
 	return at;
 }
 
-static struct iovec literal(const char *text)
+static struct iovec iov_of(str s)
 {
-	return (struct iovec){ (char *)(uintptr_t)text, strlen(text) };
+	return (struct iovec){ (char *)(uintptr_t)s.s, s.n };
 }
 
-int piece_iov(struct iovec *iov, bool is_chunked, char line[20], char *p, size_t n, bool is_last)
+int piece_iov(struct iovec *iov, bool is_chunked, char line[20], str piece, bool is_last,
+	      str trailers)
 {
+	bool is_plain_end = is_last && trailers.n == 0;
 	int k = 0;
 
 	if (!is_chunked) {
-		iov[k++] = (struct iovec){ p, n };
+		iov[k++] = iov_of(piece);
 		return k;
 	}
-	if (n) {
-		iov[k++] = (struct iovec){ line, chunk_line(line, n) };
-		iov[k++] = (struct iovec){ p, n };
-		iov[k++] = literal(is_last ? "\r\n0\r\n\r\n" : "\r\n");
+	if (piece.n) {
+		iov[k++] = (struct iovec){ line, chunk_line(line, piece.n) };
+		iov[k++] = iov_of(piece);
+		iov[k++] = iov_of(is_plain_end ? STR("\r\n0\r\n\r\n")
+				  : is_last    ? STR("\r\n0\r\n")
+					       : STR("\r\n"));
 	} else if (is_last) {
-		iov[k++] = literal("0\r\n\r\n");
+		iov[k++] = iov_of(is_plain_end ? STR("0\r\n\r\n") : STR("0\r\n"));
+	}
+	if (is_last && !is_plain_end) {
+		iov[k++] = iov_of(trailers);
+		iov[k++] = iov_of(STR("\r\n"));
 	}
 	return k;
 }
@@ -178,8 +186,8 @@ static enum outcome stream_body(struct trial *t, struct iovec *iov, int n)
 				return OUTCOME_OK; /* an early answer */
 			if (got < 0)
 				return client_failed(t, got);
-			n += piece_iov(iov + n, is_chunked, line, piece, (size_t)got,
-				       r->body.is_done);
+			n += piece_iov(iov + n, is_chunked, line, str_at(piece, (size_t)got),
+				       r->body.is_done, STR_NONE);
 		}
 		end = send_up(t, iov, n, &is_early);
 		if (end != OUTCOME_OK || is_early)
@@ -233,7 +241,7 @@ static int64_t length_to_send(const struct trial *t)
 enum outcome send_request(struct trial *t)
 {
 	struct block *head;
-	struct iovec iov[4];
+	struct iovec iov[1 + PIECE_IOVS];
 	enum outcome end;
 	bool is_early;
 	uint32_t n;

@@ -168,7 +168,7 @@ void log_request(struct req *r)
 		const char *end = r->in.target.s + r->in.target.n + sizeof(" HTTP/1.x") - 1;
 
 		record.request_line = str_at(start, (size_t)(end - start));
-		record.request_length = (uint64_t)(r->body.head ? r->body.received : 0);
+		record.request_length = r->head_size + r->body.received;
 	}
 	if (c->sock.tls) {
 		record.tls_version = tls_version(c->sock.tls);

@@ -173,15 +173,15 @@ static void direction_init(struct direction *d, struct sock *from, struct sock *
 static void keep_head(struct req *r)
 {
 	struct client *c = r->client;
-	size_t n, scanned = 0;
+	size_t scanned = 0;
 	char *copy;
 
 	if (!c->block) /* it is there already */
 		return;
-	n = (size_t)(r->body.at - (c->block->data + c->begin));
-	copy = arena_copy(r->arena, c->block->data + c->begin, n);
+	copy = arena_copy(r->arena, c->block->data + c->begin, r->head_size);
 
-	if (http_parse_request(r->arena, copy, n, &scanned, &r->proxy->shared->limits, &r->in) <= 0)
+	if (http_parse_request(r->arena, copy, r->head_size, &scanned, &r->proxy->shared->limits,
+			       &r->in) <= 0)
 		r->in = (struct http_request){ 0 };
 	block_put(&c->block);
 	c->begin = c->end = 0;
@@ -201,8 +201,10 @@ void tunnel_open(struct req *r, struct link **link, str early, int64_t timeout_m
 	direction_init(&t->up, &r->client->sock, &t->link->sock, first);
 	direction_init(&t->down, &t->link->sock, &r->client->sock, early);
 	r->client->tunnel = t;
+	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, 1);
 	keep_head(r);
 	r->host = str_copy(r->arena, r->host);
+	r->path = str_copy(r->arena, r->path);
 	r->reply = (struct http_headers){ 0 };
 }
 
@@ -225,6 +227,7 @@ void tunnel_end(struct tunnel *t)
 	block_put(&t->up.block);
 	block_put(&t->down.block);
 	link_close(&t->link);
+	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, -1);
 	c->tunnel = NULL;
 	client_close(c);
 	arena_drop(&arena);
