@@ -259,8 +259,10 @@ int http_parse_lines(struct arena *a, const char *p, const char *end, unsigned n
 		while (http_char_is(*colon, HTTP_CHAR_TOKEN))
 			colon++;
 		/* No name, white space in or behind it, a folded line: RFC 9112 §5.1, §5.2. */
-		if (colon == p || *colon != ':')
+		if (colon == p || *colon != ':') {
+			ret->n = (unsigned)(h - ret->v);
 			return -400;
+		}
 		lf = memchr(colon, '\n', (size_t)(end - colon));
 		value = colon + 1;
 		value_end = lf - 1;

@@ -104,7 +104,8 @@ enum { HTTP_MORE = 0 }; /* the head is not complete yet */
 
 /* Parses a head at the front of p[0..n).  Returns its length in bytes (leading
  * empty lines included), HTTP_MORE, or minus the status to answer with (400, 405 for
- * CONNECT, 414, 494, 501, 505).  On an error *ret is not to be looked at.
+ * CONNECT, 414, 494, 501, 505).  On an error *ret has what was read before it: the method's
+ * name, the target and some of the headers, or not.
  * `scanned` is where to go on looking for the end; start it with 0 and keep it
  * between calls for one head.  Headers are allocated in a. */
 ssize_t http_parse_request(struct arena *a, char *p, size_t n, size_t *scanned,

@@ -196,6 +196,23 @@ static void it_does_not_matter_how_the_bytes_are_cut(void **state)
 	}
 }
 
+static void a_refused_head_shows_only_what_was_read(void **state)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct http_request r = { 0 };
+
+	(void)state;
+	assert_int_equal(
+		parse_request(a, STR("GET / HTTP/1.1\r\n Host: x\r\nA: b\r\n\r\n"), &limits, &r),
+		-400);
+	assert_int_equal(r.headers.n, 0);
+	assert_int_equal(parse_request(a, STR("GET / HTTP/1.1\r\nHost: x\r\nA: b\r\nC : d\r\n\r\n"),
+				       &limits, &r),
+			 -400);
+	assert_int_equal(r.headers.n, 2);
+	assert_true(str_is(r.headers.v[1].value, "b"));
+}
+
 static void nul_is_refused_everywhere(void **state)
 {
 	static const char good[] = "GET /abc HTTP/1.1\r\nHost: abc\r\nX: abc\r\n\r\n";
@@ -678,6 +695,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule_of_requests_holds),
 		cmocka_unit_test(it_does_not_matter_how_the_bytes_are_cut),
+		cmocka_unit_test(a_refused_head_shows_only_what_was_read),
 		cmocka_unit_test(nul_is_refused_everywhere),
 		cmocka_unit_test(a_request_says_what_was_sent),
 		cmocka_unit_test(targets_are_taken_apart),

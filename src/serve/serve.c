@@ -141,7 +141,7 @@ void log_request(struct req *r)
 		.client = &r->client_address,
 		.peer = &c->peer,
 		.local = &c->local,
-		.request = r->in.method_name.n ? &r->in : NULL,
+		.request = r->in.target.n ? &r->in : NULL, /* else there was no request line */
 		.status = r->status,
 		.bytes_sent = r->bytes_sent,
 		.body_bytes_sent = r->body_bytes_sent,
