@@ -36,7 +36,7 @@ CHECKS = [
 ]
 BUILDS = {
     'build': ['--werror'],
-    'build-asan': ['--werror', '-Db_sanitize=address,undefined'],
+    'build-asan': ['--werror', '-Db_sanitize=address,undefined', '-Dfaults=true'],
     'build-tsan': ['--werror', '-Db_sanitize=thread'],
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "listen/acceptor.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/client.h"
@@ -89,7 +90,12 @@ static void on_ready(struct io *io)
 			take_pause(a, "the worker's connections are used up");
 			return;
 		}
-		fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (FAULT("net.accept")) {
+			fd = -1;
+			errno = EMFILE;
+		} else {
+			fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		}
 		if (fd >= 0) {
 			client_accept(a->proxy, a->listener, fd, &peer);
 			continue;

@@ -7,6 +7,7 @@
  * writes likewise. */
 #include "net/net.h"
 
+#include "base/fault.h"
 #include "net/priv.h"
 #include <assert.h>
 #include <errno.h>
@@ -110,12 +111,19 @@ enum net_end sock_connect(struct sock *s, const struct address *to, deadline unt
 	enum net_end end = NET_OK;
 	int on = 1;
 
+	if (FAULT("net.socket") && fd >= 0) {
+		close(fd);
+		fd = -1;
+		errno = EMFILE;
+	}
 	sock_init(s, fd);
 	if (fd < 0)
 		return failed(s, errno);
 	if (to->any.sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(fd, &to->any, to->size) < 0)
+	if (FAULT("net.connect"))
+		end = failed(s, ECONNREFUSED);
+	else if (connect(fd, &to->any, to->size) < 0)
 		end = errno == EINPROGRESS ? finish_connect(s, until) : failed(s, errno);
 	if (end != NET_OK)
 		sock_close(s);
@@ -130,6 +138,10 @@ ssize_t plain_try_read(struct sock *s, void *p, size_t n)
 
 	if (!may_try(s, IO_READ))
 		return NET_AGAIN;
+	if (FAULT("net.read"))
+		return failed(s, ECONNRESET);
+	if (FAULT("net.short_read"))
+		n = 1;
 	do
 		got = recv(s->io.fd, p, n, 0);
 	while (got < 0 && errno == EINTR);
@@ -189,10 +201,18 @@ bool sock_is_stale(struct sock *s)
 ssize_t plain_try_writev(struct sock *s, struct iovec *iov, int n)
 {
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+	struct iovec one; /* of a short write */
 	ssize_t sent;
 
 	if (!may_try(s, IO_WRITE))
 		return NET_AGAIN;
+	if (FAULT("net.write"))
+		return failed(s, EPIPE);
+	if (FAULT("net.short_write") && iov->iov_len) {
+		n = 1;
+		one = (struct iovec){ iov->iov_base, 1 };
+		m.msg_iov = iov = &one;
+	}
 	do
 		sent = n == 1 ? send(s->io.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
 			      : sendmsg(s->io.fd, &m, MSG_NOSIGNAL);

@@ -7,6 +7,7 @@
  * thread's and the fiber may be suspended next. */
 #include "net/tls_priv.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "net/priv.h"
 #include <errno.h>
@@ -164,6 +165,8 @@ static struct err *handshake(struct sock *s, deadline until)
 		enum net_end end;
 		int result, want = 0;
 
+		if (FAULT("tls.handshake"))
+			return handshake_error(s, NET_RESET);
 		ERR_clear_error();
 		result = SSL_do_handshake(t->ssl);
 		if (result == 1) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/spool.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "fiber/fiber.h"
 #include <errno.h>
@@ -50,6 +51,11 @@ static int open_nameless(const char *folder)
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	char path[4096];
 
+	if (FAULT("spool.open") && fd >= 0) {
+		close(fd);
+		errno = ENOSPC;
+		return -1;
+	}
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 		return fd;
 	if (snprintf(path, sizeof(path), "%s/XXXXXX", folder) >= (int)sizeof(path)) {
@@ -90,6 +96,10 @@ static void run_job(void *p)
 		j->spool->fd = open_nameless(j->spool->folder);
 	j->done = j->spool->fd < 0 ? -1 : move_bytes(j);
 	j->error = errno;
+	if (j->out ? FAULT("spool.write") : FAULT("spool.read")) {
+		j->done = -1;
+		j->error = EIO;
+	}
 }
 
 /* ---- in and out ----------------------------------------------------------------------- */
