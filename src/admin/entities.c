@@ -470,42 +470,90 @@ static bool check(struct call *c, const struct entity *e, struct value *doc, enu
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
+/* A write of one document; `by` is the endpoint key when the path names it so. */
+struct change {
+	enum store_op op;
+	uuid id;                    /* of all but STORE_INSERT */
+	const struct value *before; /* of STORE_UPDATE */
+	struct value *doc;
+	const char *by;
+};
+
+static const struct {
+	enum schema_op op;
+	const char *words; /* in a refusal */
+} ops[] = {
+	[STORE_INSERT] = { SCHEMA_INSERT, "create" },
+	[STORE_UPDATE] = { SCHEMA_UPDATE, "update" },
+	[STORE_UPSERT] = { SCHEMA_UPSERT, "create or update" },
+};
+
+/* The document and what goes with it, together; NULL: *err says why not. */
+static struct value *put_document(struct call *c, const struct entity *e, struct change *g,
+				  struct value *names, struct db_error *err)
+{
+	struct store *s = c->context->store;
+	const struct value *whole = g->doc;
+	struct writes w = { 0 };
+
+	if (g->op == STORE_INSERT)
+		g->id = document_id(g->doc);
+	if (g->op == STORE_UPDATE)
+		whole = schema_merge(c->a, entity_schema(e), g->before, g->doc);
+	if (!relations_check(c, e, g->id, whole, names, err))
+		return NULL;
+	*vec_add(c->a, &w) = (struct store_write){ g->op, e, g->id, g->doc };
+	if (names && !relations_add(c, g->id, names, &w, err))
+		return NULL;
+	return s->kind->write(s, c->a, w.v, w.n, err) ? w.v[0].doc : NULL;
+}
+
+/* The document as it is then; NULL: *err says why not. */
+static struct value *write_document(struct call *c, const struct entity *e, struct change *g,
+				    struct db_error *err)
+{
+	struct value *names;
+
+	*err = (struct db_error){ 0 };
+	if (!relations_take(c, e, g->doc, &names, err) ||
+	    !check(c, e, g->doc, ops[g->op].op, g->before, err))
+		return NULL;
+	if (c->context->store->kind->write)
+		return put_document(c, e, g, names, err);
+	*err = unsupported(c, ops[g->op].words, e, g->by);
+	return NULL;
+}
+
 static void insert(struct call *c, struct value *doc)
 {
-	const struct entity *e = c->at->entity;
-	struct store *s = c->context->store;
+	struct change g = { .op = STORE_INSERT, .doc = doc };
 	struct db_error err;
-	struct value *made = NULL;
+	struct value *made = write_document(c, c->at->entity, &g, &err);
 
-	if (check(c, e, doc, SCHEMA_INSERT, NULL, &err)) {
-		if (s->kind->insert)
-			made = s->kind->insert(s, c->a, e, doc, &err);
-		else
-			err = unsupported(c, "create", e, NULL);
-	}
 	if (made)
 		show(c, 201, made);
 	else
 		answer_error(c, &err);
 }
 
+/* The endpoint key, when that is what the path's key is. */
+static const char *named_by(const struct entity *e, str key)
+{
+	uuid id;
+
+	return uuid_parse(key, &id) ? NULL : e->endpoint_key;
+}
+
 /* By the key of the path; before is the document as it is. */
-static void update(struct call *c, str key, const struct value *before, struct value *change)
+static void update(struct call *c, str key, const struct value *before, struct value *doc)
 {
 	const struct entity *e = c->at->entity;
-	struct store *s = c->context->store;
+	struct change g = { STORE_UPDATE, document_id(before), before, doc, named_by(e, key) };
 	struct db_error err;
-	struct value *made = NULL;
-	uuid id;
-	bool by_name = !uuid_parse(key, &id) && e->endpoint_key;
+	struct value *made;
 
-	entity_complete(c, e, before, change);
-	if (check(c, e, change, SCHEMA_UPDATE, before, &err)) {
-		if (s->kind->update)
-			made = s->kind->update(s, c->a, e, document_id(before), change, &err);
-		else
-			err = unsupported(c, "update", e, by_name ? e->endpoint_key : NULL);
-	}
+	entity_complete(c, e, before, doc);
+	made = write_document(c, e, &g, &err);
 	if (made)
 		show(c, 200, made);
 	else
@@ -516,29 +564,21 @@ static void update(struct call *c, str key, const struct value *before, struct v
  * when answered with an error. */
 static struct value *upsert(struct call *c, const struct entity *e, str key, struct value *doc)
 {
-	struct store *s = c->context->store;
+	struct change g = { .op = STORE_UPSERT, .doc = doc, .by = named_by(e, key) };
 	struct db_error err;
-	struct value *before, *made = NULL;
-	uuid id = { 0 };
-	bool by_name = !uuid_parse(key, &id) && e->endpoint_key;
+	struct value *before = look_up(c, e, key, &err), *made;
 
-	before = look_up(c, e, key, &err);
 	if (!before && err.code) {
 		answer_error(c, &err);
 		return NULL;
 	}
-	if (by_name) {
-		id = before ? document_id(before) : uuid_random();
+	uuid_parse(key, &g.id);
+	if (g.by) {
+		g.id = before ? document_id(before) : uuid_random();
 		value_set(c->a, doc, str_of(e->endpoint_key), value_str(c->a, key));
 	}
-	value_set(c->a, doc, STR("id"), value_str(c->a, uuid_str(c->a, id)));
-	if (check(c, e, doc, SCHEMA_UPSERT, NULL, &err)) {
-		if (s->kind->upsert)
-			made = s->kind->upsert(s, c->a, e, id, doc, &err);
-		else
-			err = unsupported(c, "create or update", e,
-					  by_name ? e->endpoint_key : NULL);
-	}
+	value_set(c->a, doc, STR("id"), value_str(c->a, uuid_str(c->a, g.id)));
+	made = write_document(c, e, &g, &err);
 	if (!made)
 		answer_error(c, &err);
 	return made;
@@ -677,7 +717,7 @@ void nested_delete(struct call *c)
 void foreign_put(struct call *c)
 {
 	struct store *s = c->context->store;
-	struct value *doc = call_find(c, c->at->parent, c->params[0]), *key, *made, *change;
+	struct value *doc = call_find(c, c->at->parent, c->params[0]), *key, *made, *link;
 	struct db_error err;
 	bool is_new;
 
@@ -690,10 +730,11 @@ void foreign_put(struct call *c)
 	if (!made)
 		return;
 	if (is_new) {
-		change = value_object(c->a);
-		value_set(c->a, change, str_of(c->at->field), key_of(c, made));
-		if (!check(c, c->at->parent, change, SCHEMA_UPDATE, doc, &err) ||
-		    !s->kind->update(s, c->a, c->at->parent, document_id(doc), change, &err)) {
+		link = value_object(c->a);
+		value_set(c->a, link, str_of(c->at->field), key_of(c, made));
+		entity_complete(c, c->at->parent, doc, link);
+		if (!check(c, c->at->parent, link, SCHEMA_UPDATE, doc, &err) ||
+		    !s->kind->update(s, c->a, c->at->parent, document_id(doc), link, &err)) {
 			answer_error(c, &err);
 			return;
 		}

@@ -107,6 +107,21 @@ void entity_complete(struct call *c, const struct entity *e, const struct value 
 /* Turns a path's key that is no id into one (certificates by SNI); false: answered. */
 bool entity_key(struct call *c, const struct entity *e, str *key) SUSPENDS;
 
+/* What a write means for other entities (relations.c).  False: *err says why. */
+struct writes {
+	struct store_write *v;
+	size_t n, cap;
+};
+/* Takes from doc what is no part of it: the names of a certificate; NULL: they stay. */
+bool relations_take(struct call *c, const struct entity *e, struct value *doc,
+		    struct value **ret_names, struct db_error *err);
+/* Does doc, as it will be, go together with the others? */
+bool relations_check(struct call *c, const struct entity *e, uuid id, const struct value *doc,
+		     const struct value *names, struct db_error *err) SUSPENDS;
+/* The writes that make these the names of the certificate. */
+bool relations_add(struct call *c, uuid id, const struct value *names, struct writes *w,
+		   struct db_error *err) SUSPENDS;
+
 /* Makes rows for every entity; a vec-like list is grown in a. */
 struct endpoints {
 	struct endpoint *v;

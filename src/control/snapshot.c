@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/vec.h"
-#include "store/declarative.h"
+#include "store/held.h"
 #include <pthread.h>
 
 /* Upstream connections speak these; older ones need a policy of OpenSSL that
@@ -439,7 +439,7 @@ struct err *snapshot_new(const struct snapshot_input *in, struct snapshot **ret)
 	b.snap = s = NEW(a, struct snapshot);
 	s->arena = a;
 	s->config = in->config;
-	s->source = in->source ? declarative_hold(in->source) : NULL;
+	s->source = in->source ? held_config_hold(in->source) : NULL;
 	PASS(build(&b));
 	s->built_ms = clock_mono_ms() - start;
 	*ret = TAKE(s);
@@ -449,7 +449,7 @@ struct err *snapshot_new(const struct snapshot_input *in, struct snapshot **ret)
 void snapshot_drop(struct snapshot **ref)
 {
 	struct snapshot *s = *ref;
-	struct declarative_config *source;
+	struct held_config *source;
 	struct arena *a;
 
 	if (!s)
@@ -458,5 +458,5 @@ void snapshot_drop(struct snapshot **ref)
 	source = s->source;
 	a = s->arena;
 	arena_drop(&a);
-	declarative_drop(&source);
+	held_config_drop(&source);
 }

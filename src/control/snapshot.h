@@ -20,7 +20,7 @@
 #include "route/route.h"
 #include "settings/settings.h"
 
-struct declarative_config;
+struct held_config;
 
 struct service_plan {
 	const struct service *service;
@@ -47,7 +47,7 @@ struct lazy_certs;
 struct snapshot {
 	struct arena *arena;
 	const struct config *config;
-	struct declarative_config *source; /* what config belongs to; held */
+	struct held_config *source; /* what config belongs to; held */
 	struct router *router;
 	struct route_plan *routes; /* by index of config->routes */
 	struct map names;          /* lower-case server name or pattern -> struct lazy_certs */
@@ -63,7 +63,7 @@ struct snapshot {
 struct snapshot_input {
 	const struct settings *settings;
 	struct balance_store *balancers;
-	struct declarative_config *source; /* a hold of its own is taken */
+	struct held_config *source; /* a hold of its own is taken; NULL: config lasts anyway */
 	const struct config *config;
 };
 

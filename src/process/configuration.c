@@ -1,142 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "process/configuration.h"
 
-#include "base/json.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "process/declared.h"
+#include "store/sql/store.h"
+#include "store/sqlite.h"
 
-/* In the prefix: what POST /config gave, as YAML behind a line with its hash. */
-#define KEPT      "dbless.cache"
-#define HASH_LINE "# configuration_hash: "
+#define LEAST_POLL_MS 100
+#define FOLLOW_MS     60000 /* how long a strict write waits to be served */
 
 struct configuration {
 	const struct settings *settings;
 	struct current *current;
 	struct balance_store *balancers;
-	struct store *store;
-	struct gate free; /* the way is free for the next */
+	struct store *store;        /* NULL until a database is open */
+	struct held_config *latest; /* what serves; NULL before the first */
+	struct gate free;           /* the way is free for the next */
 	bool is_busy;
+
+	/* Of a database: changes are counted, and followed by one fiber. */
+	uint64_t changed, followed;
+	struct gate to_follow, has_followed;
 };
 
-/* ---- texts ---------------------------------------------------------------------- */
-
-static struct err *read_file(struct arena *a, const char *path, str *ret)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-	char *p;
-
-	if (fd < 0)
-		return FAIL_ERRNO("cannot read %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > LIMIT_CONFIG_BYTES) {
-		close(fd);
-		return FAIL(ERR_INVALID, "%s is no file, or larger than %zu bytes", path,
-			    LIMIT_CONFIG_BYTES);
-	}
-	p = arena_bytes(a, (size_t)st.st_size);
-	while (n < (size_t)st.st_size) {
-		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	close(fd);
-	*ret = str_at(p, n);
-	return NULL;
-}
-
-/* In the one folder below the prefix that is the worker's own. */
-static const char *kept_path(struct arena *a, const struct settings *s)
-{
-	str folder = s->lmdb_environment_path;
-
-	if (folder.n == 0)
-		return settings_path(a, s, KEPT).s;
-	if (folder.s[0] != '/')
-		folder = settings_path(a, s, str_z(a, folder));
-	return str_fmt(a, STRF "/" KEPT, STRV(folder)).s;
-}
-
-/* The text to start with and where it is from; STR_NONE: an empty configuration. */
-static struct err *first_text(struct arena *a, const struct settings *s, str *ret_text,
-			      str *ret_name)
-{
-	*ret_text = *ret_name = STR_NONE;
-	if (s->declarative_config_string.n) {
-		*ret_text = s->declarative_config_string;
-		return NULL;
-	}
-	if (s->declarative_config.n) {
-		*ret_name = s->declarative_config;
-		TRY(read_file(a, str_z(a, s->declarative_config), ret_text), "declarative_config");
-		return NULL;
-	}
-	if (access(kept_path(a, s), F_OK) != 0)
-		return NULL;
-	return read_file(a, kept_path(a, s), ret_text);
-}
-
-/* Written whole beside it, then renamed: a crash leaves the old one. */
-static struct err *keep_text(const struct settings *s, str text)
-{
-	struct arena *a CLEANUP(arena_drop) = arena_new();
-	const char *path = kept_path(a, s);
-	const char *beside = str_fmt(a, "%s.new", path).s;
-	int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	size_t n = 0;
-	bool is_good;
-
-	if (fd < 0)
-		return FAIL_ERRNO("cannot write %s", beside);
-	while (n < text.n) {
-		ssize_t put = write(fd, text.s + n, text.n - n);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			break;
-		n += (size_t)put;
-	}
-	is_good = n == text.n && fsync(fd) == 0;
-	if (close(fd) < 0 || !is_good || rename(beside, path) < 0)
-		return FAIL_ERRNO("cannot keep the configuration in %s", path);
-	return NULL;
-}
-
 /* ---- checking ---------------------------------------------------------------------- */
-
-struct err *configuration_error(const struct db_error *e)
-{
-	return FAIL(ERR_INVALID, STRF, STRV(e->message));
-}
-
-static struct err *parse(struct arena *a, const struct settings *s, struct declarative_config **ret)
-{
-	static const str empty = STR_INIT("_format_version: \"3.0\"\n");
-	struct declarative_options o = {
-		.now_ms = clock_wall_ms(),
-	};
-	struct db_error error = { 0 };
-	str text;
-
-	PASS(first_text(a, s, &text, &o.name));
-	if (str_starts(text, STR(HASH_LINE)))
-		o.hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
-	if (!declarative_parse(a, text.s ? text : empty, &o, ret, &error))
-		TRY(configuration_error(&error), "error parsing declarative config%s" STRF,
-		    o.name.n ? " file " : "", STRV(o.name));
-	return NULL;
-}
 
 static const char *check_expression(struct arena *a, str expression)
 {
@@ -163,13 +51,14 @@ struct err *configuration_check(const struct settings *s)
 	struct snapshot_input in = { .settings = s, .balancers = balancers };
 
 	start_rules(s);
-	PASS(parse(a, s, &d));
-	in.source = d;
+	if (s->database_kind != DATABASE_OFF)
+		return NULL;
+	PASS(declared_read(a, s, &d));
 	in.config = declarative_config(d);
 	return snapshot_new(&in, &snap);
 }
 
-/* ---- the way of a change ------------------------------------------------------------- */
+/* ---- its life ---------------------------------------------------------------------------- */
 
 struct configuration *configuration_new(const struct worker_start *start, struct current *current,
 					struct balance_store *balancers)
@@ -180,8 +69,11 @@ struct configuration *configuration_new(const struct worker_start *start, struct
 	c->settings = start->settings;
 	c->current = current;
 	c->balancers = balancers;
-	c->store = store_memory_new();
+	if (c->settings->database_kind == DATABASE_OFF)
+		c->store = store_memory_new();
 	gate_init(&c->free);
+	gate_init(&c->to_follow);
+	gate_init(&c->has_followed);
 	return c;
 }
 
@@ -192,7 +84,9 @@ void configuration_drop(struct configuration **ref)
 	if (!c)
 		return;
 	*ref = NULL;
-	c->store->kind->drop(c->store);
+	held_config_drop(&c->latest);
+	if (c->store)
+		c->store->kind->drop(c->store);
 	mem_free(c);
 }
 
@@ -206,11 +100,19 @@ struct balance_store *configuration_balancers(struct configuration *c)
 	return c->balancers;
 }
 
+struct held_config *configuration_hold(struct configuration *c)
+{
+	return held_config_hold(c->latest);
+}
+
+/* ---- the way of a change ------------------------------------------------------------- */
+
 /* A job of the offload threads, and what came of it.  Its errors live on in a. */
 struct job {
 	struct configuration *c;
 	struct arena *a;
 	struct declarative_config *d;
+	struct held_config *held;
 	struct snapshot *snap;
 	struct err *e;
 };
@@ -221,11 +123,11 @@ static void keep_error(struct job *j, struct err *e)
 	err_forget();
 }
 
-static void parse_job(void *p)
+static void read_job(void *p)
 {
 	struct job *j = p;
 
-	keep_error(j, parse(j->a, j->c->settings, &j->d));
+	keep_error(j, declared_read(j->a, j->c->settings, &j->d));
 }
 
 static void build_job(void *p)
@@ -234,8 +136,8 @@ static void build_job(void *p)
 	struct snapshot_input in = {
 		.settings = j->c->settings,
 		.balancers = j->c->balancers,
-		.source = j->d,
-		.config = declarative_config(j->d),
+		.source = j->held,
+		.config = &j->held->config,
 	};
 
 	keep_error(j, snapshot_new(&in, &j->snap));
@@ -245,10 +147,7 @@ static void keep_job(void *p)
 {
 	struct job *j = p;
 
-	str text = str_fmt(j->a, HASH_LINE "%s\n" STRF, declarative_hash(j->d),
-			   STRV(declarative_yaml(j->a, j->d)));
-
-	keep_error(j, keep_text(j->c->settings, text));
+	keep_error(j, declared_keep(j->a, j->c->settings, j->d));
 }
 
 /* The error as the calling fiber's own. */
@@ -280,32 +179,179 @@ static void end_turn(struct configuration *c)
 	gate_wake_one(&c->free);
 }
 
+/* Takes j->held when it serves. */
 static struct err *build_and_publish(struct configuration *c, struct job *j)
 {
+	const struct config *config = &j->held->config;
+
 	offload(build_job, j);
 	if (j->e)
 		return own_error(j->e, "cannot build the configuration, keeping the one in use");
-	log_notice("configuration %s: %zu services, %zu routes, built in %lld ms",
-		   declarative_hash(j->d), j->snap->config->services.n, j->snap->config->routes.n,
+	log_notice("configuration%s%s: %zu services, %zu routes, built in %lld ms", j->d ? " " : "",
+		   j->d ? config->hash : "", config->services.n, config->routes.n,
 		   (long long)j->snap->built_ms);
 	current_publish(c->current, TAKE(j->snap));
-	store_memory_swap(c->store, j->d);
+	held_config_drop(&c->latest);
+	c->latest = TAKE(j->held);
+	if (j->d)
+		store_memory_swap(c->store, j->d);
 	return NULL;
 }
 
-struct err *configuration_start(struct configuration *c)
+static struct err *publish_declared(struct configuration *c, struct job *j)
+{
+	struct err *e;
+
+	j->held = held_config_new();
+	declarative_lend(j->held->arena, j->d, &j->held->config);
+	e = build_and_publish(c, j);
+	held_config_drop(&j->held);
+	return e;
+}
+
+/* Everything that is in the store. */
+static struct err *publish_stored(struct configuration *c)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct job j = { .c = c, .a = a, .held = held_config_new() };
+	struct err *e = c->store->kind->load(c->store, j.held->arena, &j.held->config);
+
+	if (e)
+		e = own_error(e, "cannot read the configuration from the database");
+	else
+		e = build_and_publish(c, &j);
+	held_config_drop(&j.held);
+	return e;
+}
+
+/* ---- following a database -------------------------------------------------------------------- */
+
+/* After a write of ours: served as soon as it can be, and when asked to be strict,
+ * before the writer is answered. */
+static void on_change(void *p)
+{
+	struct configuration *c = p;
+	uint64_t mine = ++c->changed;
+	deadline until = deadline_in(FOLLOW_MS);
+
+	gate_wake_all(&c->to_follow);
+	while (c->settings->is_worker_consistency_strict && c->followed < mine) {
+		if (gate_wait(&c->has_followed, until) != WAIT_OK)
+			return;
+	}
+}
+
+static int64_t poll_ms(const struct configuration *c)
+{
+	double ms = c->settings->db_update_frequency * 1000;
+
+	return ms > LEAST_POLL_MS ? (int64_t)ms : LEAST_POLL_MS;
+}
+
+/* Others write to the same database; what went wrong the last time is tried again. */
+static void look_for_changes(struct configuration *c, bool has_failed)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	bool has_changed = false;
+	struct err *e = store_sql_poll(c->store, a, &has_changed);
+
+	if (e)
+		log_err(LOG_ERROR_, e, "cannot look for changes in the database");
+	err_forget();
+	if (has_changed || has_failed)
+		c->changed++;
+}
+
+static bool follow_once(struct configuration *c)
+{
+	uint64_t target = c->changed;
+	struct err *e = take_turn(c);
+
+	if (!e) {
+		e = publish_stored(c);
+		end_turn(c);
+	}
+	if (e)
+		log_err(LOG_ERROR_, e, "a change is not served yet");
+	err_forget();
+	c->followed = target;
+	gate_wake_all(&c->has_followed);
+	return !e;
+}
+
+/* Changes that come while one is built are built together; between two builds there is
+ * as much time as a build takes, so that a flood of writes leaves room for others. */
+static void follow(void *p)
+{
+	struct configuration *c = p;
+	bool has_failed = false;
+
+	for (;;) {
+		int64_t began = loop_now_ms();
+		enum wait w = WAIT_OK;
+
+		while (c->changed == c->followed && w == WAIT_OK)
+			w = gate_wait(&c->to_follow, deadline_in(poll_ms(c)));
+		if (w == WAIT_TIMEOUT)
+			look_for_changes(c, has_failed);
+		if (w == WAIT_CANCELLED || fiber_is_cancelled())
+			return;
+		if (c->changed == c->followed)
+			continue;
+		began = loop_now_ms();
+		has_failed = !follow_once(c);
+		if (c->settings->is_worker_consistency_strict)
+			continue;
+		if (fiber_sleep(2 * loop_now_ms() - began) == WAIT_CANCELLED)
+			return;
+	}
+}
+
+static struct err *open_database(struct configuration *c)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct sql_database *db;
+	str path = c->settings->sqlite_path;
+
+	if (path.s[0] != '/')
+		path = settings_path(a, c->settings, str_z(a, path));
+	PASS(sqlite_open(str_z(a, path), &db));
+	PASS(store_sql_new(db, &c->store));
+	store_sql_watch(c->store, on_change, c);
+	return NULL;
+}
+
+static struct err *start_stored(struct configuration *c)
+{
+	PASS(open_database(c));
+	PASS(publish_stored(c));
+	fiber_start("follow", follow, c);
+	return NULL;
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static struct err *start_declared(struct configuration *c)
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct job j = { .c = c, .a = a };
 	struct err *e;
 
-	offload(parse_job, &j);
+	offload(read_job, &j);
 	if (j.e)
 		return own_error(j.e, "cannot load the configuration");
-	PASS(take_turn(c));
-	e = build_and_publish(c, &j);
-	end_turn(c);
+	e = publish_declared(c, &j);
 	declarative_drop(&j.d);
+	return e;
+}
+
+struct err *configuration_start(struct configuration *c)
+{
+	struct err *e;
+
+	PASS(take_turn(c));
+	e = c->settings->database_kind == DATABASE_OFF ? start_declared(c) : start_stored(c);
+	end_turn(c);
 	return e;
 }
 
@@ -316,7 +362,7 @@ struct err *configuration_apply(struct configuration *c, struct declarative_conf
 	struct err *e;
 
 	PASS(take_turn(c));
-	e = build_and_publish(c, &j);
+	e = publish_declared(c, &j);
 	if (!e) {
 		offload(keep_job, &j);
 		if (j.e)

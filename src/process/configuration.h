@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* configuration - from a declarative text to what serves, and kept for the next start.
+/* configuration - from where it is kept to what serves.
  *
- * At the start the text is, in this order, declarative_config_string, the file
- * declarative_config, or what POST /config left in the prefix; none of them is
- * an empty configuration.  Every change goes one way: parse, build the
- * snapshot, publish, keep.  What fails on that way changes nothing. */
+ * Without a database it is a declarative text (process/declared.h), replaced as a whole
+ * by POST /config.  With one it is what the store has: each write is followed by
+ * reading what changed, building and publishing.  Either way what fails
+ * changes nothing, and one configuration is built at a time. */
 #pragma once
 
 #include "control/current.h"
 #include "process/process.h"
 #include "store/declarative.h"
+#include "store/held.h"
 
 struct configuration;
 
@@ -17,19 +18,20 @@ struct configuration *configuration_new(const struct worker_start *start, struct
 					struct balance_store *balancers);
 void configuration_drop(struct configuration **c); /* after the loops ended */
 
-struct store *configuration_store(struct configuration *c); /* over what is current */
+/* Where the entities are; not before configuration_start(). */
+struct store *configuration_store(struct configuration *c);
 struct balance_store *configuration_balancers(struct configuration *c);
+/* What serves, held; on the loop that configuration_start() was called on, after it. */
+struct held_config *configuration_hold(struct configuration *c);
 
-/* Reads and publishes the first one. */
+/* Opens the database, if there is one; reads and publishes the first configuration. */
 MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;
 
 /* Builds, publishes and keeps d (a hold of its own is taken).  One at a time: the
- * others wait. */
+ * others wait.  Only without a database. */
 MUST_CHECK struct err *configuration_apply(struct configuration *c, struct declarative_config *d)
 	SUSPENDS;
 
-/* The error of a declarative text, for people. */
-struct err *configuration_error(const struct db_error *e);
-
-/* For the command line: reads what configuration_start() would, and checks it. */
+/* For the command line: reads what configuration_start() would, and checks it.  A
+ * database is not opened. */
 MUST_CHECK struct err *configuration_check(const struct settings *s);

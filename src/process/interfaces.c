@@ -73,7 +73,7 @@ static void add_servers(struct interfaces *i, struct admin_status *ret)
 static void status(void *p, struct admin_status *ret)
 {
 	struct interfaces *i = p;
-	struct declarative_config *d = store_memory_hold(i->context.store);
+	struct held_config *held CLEANUP(held_config_drop) = configuration_hold(i->configuration);
 	uint64_t waiting = sum(i, COUNTER_WAITING), writing = sum(i, COUNTER_WRITING);
 
 	*ret = (struct admin_status){
@@ -85,23 +85,19 @@ static void status(void *p, struct admin_status *ret)
 		.total_requests = sum(i, COUNTER_REQUESTS),
 		.worker_bytes = resident_bytes(),
 		.is_database_reachable = true,
-		.has_hash = true,
+		.has_hash = i->context.settings->database_kind == DATABASE_OFF,
 	};
 	if (ret->connections_active > waiting + writing)
 		ret->connections_reading = ret->connections_active - waiting - writing;
 	add_servers(i, ret);
-	memset(ret->configuration_hash, '0', sizeof(ret->configuration_hash) - 1);
-	if (d)
-		memcpy(ret->configuration_hash, declarative_hash(d),
-		       sizeof(ret->configuration_hash));
-	declarative_drop(&d);
+	memcpy(ret->configuration_hash, held->config.hash, sizeof(ret->configuration_hash));
 }
 
-static void drop_declarative(void *p)
+static void let_go(void *p)
 {
-	struct declarative_config *d = p;
+	struct held_config *held = p;
 
-	declarative_drop(&d);
+	held_config_drop(&held);
 }
 
 /* A balancer of that upstream, in a: what lasts of it is found by its identity, so it
@@ -109,15 +105,13 @@ static void drop_declarative(void *p)
 static struct balancer *balancer_of(struct interfaces *i, struct arena *a, uuid id,
 				    const struct config **ret)
 {
-	struct declarative_config *d = store_memory_hold(i->context.store);
-	const struct config *config = d ? declarative_config(d) : NULL;
+	struct held_config *held = configuration_hold(i->configuration);
+	const struct config *config = &held->config;
 	const struct target **targets;
 	const struct upstream *u = NULL;
 	size_t n = 0;
 
-	if (!d)
-		return NULL;
-	arena_on_end(a, drop_declarative, d);
+	arena_on_end(a, let_go, held);
 	*ret = config;
 	for (size_t k = 0; k < config->upstreams.n && !u; k++) {
 		if (uuid_eq(config->upstreams.v[k].id, id))

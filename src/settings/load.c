@@ -467,7 +467,7 @@ static void choose_database(struct loading *l)
 	for (size_t i = 0; i < l->all.n; i++)
 		has_pg |= str_starts(l->all.v[i]->name, STR("pg_")) &&
 			  l->all.v[i]->origin != ORIGIN_DEFAULT;
-	p->text = has_pg ? STR("postgres") : STR("off");
+	p->text = has_pg ? STR("postgres") : STR("sqlite");
 }
 
 struct err *loading_finish(struct loading *l, struct settings **ret)

@@ -6,7 +6,8 @@
 #define T struct settings
 
 static const struct field datastore_rows[] = {
-	F_STR(T, database,                           .one_of = J(["postgres", "sqlite", "off"]), .help = "Where the configuration is kept: postgres, sqlite, or off; unset: postgres when any pg_ property is set, else off."),
+	F_STR(T, database,                           .one_of = J(["postgres", "sqlite", "off"]), .help = "Where the configuration is kept: postgres, sqlite, or off; unset: postgres when any pg_ property is set, else sqlite."),
+	F_STR(T, sqlite_path,                        .def = J("gibbon.db"), .help = "File of database = sqlite, relative to the prefix. Gibbon's own."),
 	F_STR(T, pg_host,                            .def = J("127.0.0.1"), .help = "PostgreSQL server."),
 	F_INT(T, pg_port,                            .def = J(5432), .help = "Its port."),
 	F_INT(T, pg_timeout,                         .def = J(5000), .unit = "ms", .help = "Milliseconds for connecting, reading and writing."),
@@ -68,7 +69,7 @@ static const struct field datastore_rows[] = {
 };
 
 static const struct field datastore_cache_rows[] = {
-	F_NUM(T, db_update_frequency,       .def = J(5), .unit = "s", .later = LATER_DATABASE, .help = "Seconds between two looks for changes in the database; on a control plane also between two pushes."),
+	F_NUM(T, db_update_frequency,       .def = J(5), .unit = "s", .help = "Seconds between two looks for changes in the database; on a control plane also between two pushes."),
 	F_NUM(T, db_update_propagation,     .def = J(0), .unit = "s", .later = LATER_DATABASE, .help = "Seconds a change may need to reach every replica of the database."),
 	F_NUM(T, db_cache_ttl,              .def = J(0), .unit = "s", .later = LATER_DATABASE, .help = "Seconds an entity is kept in the cache; 0: for ever."),
 	F_NUM(T, db_cache_neg_ttl,          .unit = "s", .later = LATER_DATABASE, .help = "Seconds a missing entity is remembered; unset: as db_cache_ttl."),

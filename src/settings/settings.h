@@ -221,7 +221,7 @@ struct settings {
 	str nginx_http_lua_regex_cache_max_entries;
 
 	/* ---- Datastore ---- */
-	str database, pg_host;
+	str database, sqlite_path, pg_host;
 	int64_t pg_port, pg_timeout;
 	str pg_user, pg_password, pg_database, pg_schema;
 	bool pg_ssl, pg_ssl_verify;

@@ -112,7 +112,7 @@ static void defaults_are_kongs(void **state)
 	(void)state;
 	assert_str(s->prefix, "/usr/local/kong");
 	assert_int_equal(s->log_level_kind, LOG_NOTICE_);
-	assert_int_equal(s->database_kind, DATABASE_OFF);
+	assert_int_equal(s->database_kind, DATABASE_SQLITE);
 	assert_int_equal(s->proxy_listeners.n, 2);
 	assert_int_equal(s->admin_listeners.n, 2);
 	assert_int_equal(s->status_listeners.n, 0);
@@ -339,7 +339,7 @@ static void postgres_is_chosen_by_its_properties(void **state)
 	assert_int_equal(loaded("database = sqlite\n", NULL)->database_kind, DATABASE_SQLITE);
 	assert_null(settings_servable(loaded("database = off\n", NULL)));
 	assert_non_null(settings_servable(loaded("database = postgres\n", NULL)));
-	assert_non_null(settings_servable(loaded("database = sqlite\n", NULL)));
+	assert_null(settings_servable(loaded("database = sqlite\n", NULL)));
 }
 
 /* ---- messages ----------------------------------------------------------------------------------- */

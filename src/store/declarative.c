@@ -175,6 +175,19 @@ const struct config *declarative_config(const struct declarative_config *d)
 	return &d->config;
 }
 
+static void let_go(void *d_)
+{
+	struct declarative_config *d = d_;
+
+	declarative_drop(&d);
+}
+
+void declarative_lend(struct arena *a, struct declarative_config *d, struct config *ret)
+{
+	arena_on_end(a, let_go, declarative_hold(d));
+	*ret = d->config;
+}
+
 static bool is_shown(const struct set *s)
 {
 	return s->n && !str_is(str_of(s->entity->name), "workspaces");

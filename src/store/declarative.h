@@ -33,6 +33,8 @@ void declarative_drop(struct declarative_config **d);
 const char *declarative_hash(const struct declarative_config *d);
 /* Decoded; lives as long as d. */
 const struct config *declarative_config(const struct declarative_config *d);
+/* The same, with a hold on d for as long as a lives. */
+void declarative_lend(struct arena *a, struct declarative_config *d, struct config *ret);
 /* {"services": {id: {...}}, ...}: what POST /config answers. */
 struct value *declarative_entities(struct arena *a, const struct declarative_config *d);
 /* As kong.yml, what GET /config shows. */

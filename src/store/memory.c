@@ -245,25 +245,14 @@ static bool page(struct store *s, struct arena *a, const struct entity *e,
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
-static void let_go(void *d_)
-{
-	struct declarative_config *d = d_;
-
-	declarative_drop(&d);
-}
-
-/* What is decoded already is lent, and held for as long as the arena lives. */
 static struct err *load(struct store *s, struct arena *a, struct config *ret)
 {
-	struct declarative_config *d = store_memory_hold(s);
+	struct declarative_config *d CLEANUP(declarative_drop) = store_memory_hold(s);
 
-	if (!d) {
-		*ret = (struct config){ 0 };
-		memset(ret->hash, '0', sizeof(ret->hash) - 1);
-		return NULL;
-	}
-	arena_on_end(a, let_go, d);
-	*ret = d->config;
+	*ret = (struct config){ 0 };
+	memset(ret->hash, '0', sizeof(ret->hash) - 1);
+	if (d)
+		declarative_lend(a, d, ret);
 	return NULL;
 }
 

@@ -137,20 +137,6 @@ static void add_returning(struct buf *out, const struct sql_entity *e)
 	buf_addf(out, " RETURNING " STRF, STRV(e->columns));
 }
 
-static str make_upsert(struct arena *a, struct buf *out, const struct sql_dialect *d,
-		       const struct sql_entity *e)
-{
-	enum sql_type type = SQL_TEXT;
-	const char *name = NULL;
-
-	add_insert(out, d, e);
-	buf_addf(out, " ON CONFLICT (\"%s\") DO UPDATE SET ", e->key);
-	for (size_t i = 0; written(e, i, &name, &type); i++)
-		buf_addf(out, "%s\"%s\" = excluded.\"%s\"", i ? ", " : "", name, name);
-	add_returning(out, e);
-	return taken(a, out);
-}
-
 static str make_update(struct arena *a, struct buf *out, const struct sql_dialect *d,
 		       const struct sql_entity *e)
 {
@@ -194,7 +180,6 @@ static void make_statements(struct arena *a, const struct sql_dialect *d, struct
 	add_insert(&out, d, e);
 	add_returning(&out, e);
 	e->insert = taken(a, &out);
-	e->upsert = make_upsert(a, &out, d, e);
 	e->update = make_update(a, &out, d, e);
 	buf_addf(&out, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
 	add_where_key(&out, d, e, 1);

@@ -22,9 +22,9 @@ struct sql_entity {
 	const char *key; /* primary */
 	bool has_workspace, has_ttl;
 	strs cache_key;      /* fields that are unique together, kept in a column; none: n is 0 */
-	size_t n_written;    /* parameters of insert, upsert and update */
+	size_t n_written;    /* parameters of insert and update */
 	str columns;         /* what a SELECT names, in the order of fields, then ttl */
-	str insert, upsert;  /* n_written parameters */
+	str insert;          /* n_written parameters */
 	str update;          /* the same, the last two more: key and workspace */
 	str find, find_lock; /* key and, where there is one, workspace */
 	str remove;
@@ -33,7 +33,7 @@ struct sql_entity {
 void sql_entity_init(struct arena *a, const struct sql_dialect *d, const struct entity *e,
 		     struct sql_entity *ret);
 
-/* The parameters of insert, upsert and update. */
+/* The parameters of insert and update. */
 str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_entity *e,
 		const struct value *doc, str workspace);
 /* A row of e->columns as a document with all fields. */

@@ -41,17 +41,33 @@ static struct err *returned(struct writing *g, const struct sql_entity *e, struc
 	return sql_decode(g->a, e, rows, 0, &w->doc);
 }
 
+static struct err *replace(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+			   struct store_write *w, struct sql_rows *ret)
+{
+	str *params = sql_encode(g->a, l->dialect, e, g->doc, g->store->workspace);
+	size_t n = e->n_written;
+
+	params[n++] =
+		strcmp(e->key, "id") == 0 ? uuid_str(g->a, w->id) : value_get(g->doc, e->key)->s;
+	if (e->has_workspace)
+		params[n++] = g->store->workspace;
+	return ask(g, l, e->update, params, n, ret);
+}
+
 static struct err *put(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 		       struct store_write *w)
 {
-	struct sql_rows rows;
-	str *params;
+	struct sql_rows rows = { 0 };
 
 	g->doc = w->doc;
 	if (w->op == STORE_UPSERT && strcmp(e->key, "id") == 0)
 		value_set(g->a, w->doc, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
-	params = sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace);
-	PASS(ask(g, l, w->op == STORE_INSERT ? e->insert : e->upsert, params, e->n_written, &rows));
+	if (w->op == STORE_UPSERT)
+		PASS(replace(g, l, e, w, &rows));
+	if (rows.n == 0)
+		PASS(ask(g, l, e->insert,
+			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace), e->n_written,
+			 &rows));
 	return returned(g, e, w, &rows);
 }
 
@@ -63,7 +79,6 @@ static struct err *change(struct writing *g, struct sql_link *l, const struct sq
 	size_t n_key = e->has_workspace ? 2 : 1;
 	struct value *before;
 	struct sql_rows rows;
-	str *params;
 
 	PASS(ask(g, l, e->find_lock, key, n_key, &rows));
 	if (rows.n == 0)
@@ -74,9 +89,7 @@ static struct err *change(struct writing *g, struct sql_link *l, const struct sq
 		value_set(g->a, g->doc, STR("ttl"),
 			  value_get(w->doc, "ttl") ? value_get(w->doc, "ttl")
 						   : value_get(before, "ttl"));
-	params = sql_encode(g->a, l->dialect, e, g->doc, g->store->workspace);
-	memcpy(params + e->n_written, key, n_key * sizeof(*key));
-	PASS(ask(g, l, e->update, params, e->n_written + n_key, &rows));
+	PASS(replace(g, l, e, w, &rows));
 	return returned(g, e, w, &rows);
 }
 
