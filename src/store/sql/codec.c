@@ -226,30 +226,28 @@ static struct value *completed(struct arena *a, const struct sql_entity *e, stru
 	return schema_render(a, s, doc);
 }
 
-static bool has_nested(const struct sql_entity *e)
+static bool is_nested(const struct sql_field *f, str text)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		if (e->fields[i].row->kind == FIELD_RECORD || e->fields[i].type == SQL_JSONS)
-			return true;
-	}
-	return false;
+	return f->row->kind == FIELD_RECORD || (f->type == SQL_JSONS && text.s);
 }
 
 struct err *sql_decode(struct arena *a, const struct sql_entity *e, const struct sql_rows *rows,
 		       size_t row, struct value **ret)
 {
 	struct value *doc = value_object(a), *v;
+	bool has_nested = false;
 
 	value_reserve(a, doc, (uint32_t)e->n + 1);
 	for (size_t i = 0; i < e->n; i++) {
 		str text = sql_cell(rows, row, i);
 
+		has_nested |= is_nested(&e->fields[i], text);
 		v = value_null(a);
 		if (text.s)
 			TRY(decode(a, &e->fields[i], text, &v), "table %s", e->table->name);
 		value_append(a, doc, str_of(e->fields[i].row->name), v);
 	}
-	if (has_nested(e))
+	if (has_nested)
 		doc = completed(a, e, doc);
 	if (e->has_ttl && sql_cell(rows, row, e->n).s) {
 		double end = 0;
