@@ -101,7 +101,7 @@ static void rows_are_complete_and_their_defaults_good(void **state)
 			n++;
 		}
 	}
-	assert_int_equal(n, 320);
+	assert_int_equal(n, 321);
 	loaded(NULL, NULL);
 }
 
