@@ -95,7 +95,8 @@ static bool names_fields(const struct http_headers *h)
 	for (unsigned i = 0; i < h->n; i++) {
 		str rest = h->v[i].value, m;
 
-		if (h->v[i].id != HTTP_CONNECTION)
+		if (h->v[i].id != HTTP_CONNECTION || str_is_ci(rest, "keep-alive") ||
+		    str_is_ci(rest, "close"))
 			continue;
 		while (http_list_next(&rest, &m)) {
 			if (!str_is_ci(m, "keep-alive") && !str_is_ci(m, "close") &&

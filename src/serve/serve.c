@@ -132,15 +132,38 @@ static void build_path(struct req *r)
 
 /* ---- the log line ------------------------------------------------------------------ */
 
+/* The address that the client came to; asked for once per connection. */
+static const struct address *local_address(struct client *c)
+{
+	if (c->local.size)
+		return &c->local;
+	c->local.size = sizeof(c->local.local);
+	if (getsockname(c->sock.io.fd, &c->local.any, &c->local.size) < 0)
+		c->local.size = 0;
+	return &c->local;
+}
+
+static str request_line(const struct req *r)
+{
+	const char *start = r->in.method_name.s;
+	const char *end = r->in.target.s + r->in.target.n + sizeof(" HTTP/1.x") - 1;
+
+	return str_at(start, (size_t)(end - start));
+}
+
 void log_request(struct req *r)
 {
 	struct access_log *log = r->proxy->shared->access_log;
 	struct client *c = r->client;
 	int64_t took = loop_now_ms() - r->start_ms;
-	struct access_record record = {
+	struct access_record record;
+
+	if (!log)
+		return;
+	record = (struct access_record){
 		.client = &r->client_address,
 		.peer = &c->peer,
-		.local = &c->local,
+		.local = local_address(c),
 		.request = r->in.target.n ? &r->in : NULL, /* else there was no request line */
 		.status = r->status,
 		.bytes_sent = r->bytes_sent,
@@ -160,14 +183,8 @@ void log_request(struct req *r)
 		.is_aborted = r->is_client_gone,
 		.reply_headers = &r->reply,
 	};
-
-	if (!log)
-		return;
 	if (record.request) {
-		const char *start = r->in.method_name.s;
-		const char *end = r->in.target.s + r->in.target.n + sizeof(" HTTP/1.x") - 1;
-
-		record.request_line = str_at(start, (size_t)(end - start));
+		record.request_line = request_line(r);
 		record.request_length = r->head_size + r->body.received;
 	}
 	if (c->sock.tls) {
