@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """proxies - the origin and the three proxies of the comparison, one worker thread each.
 
-All have the same origin, keep connections on both sides, write no access log and
-add the same kind of headers.  Each is started in a folder of its own on free
+All have the same origin, keep connections on both sides, write no access log (unless
+asked to) and add the same kind of headers.  Each is started in a folder of its own on free
 ports and is stopped by its pid.
 """
 import os
@@ -34,7 +34,7 @@ error_log {dir}/error.log;
 {user}
 events {{ worker_connections {connections}; multi_accept on; }}
 http {{
-    access_log off;
+    access_log {log};
     keepalive_requests {kept};
     keepalive_timeout 600s;
     client_body_temp_path {dir}/body;
@@ -92,8 +92,8 @@ class Process:
             self.process.wait()
 
 
-def nginx_head(directory):
-    return NGINX_HEAD.format(dir=directory, connections=CONNECTIONS, kept=KEPT,
+def nginx_head(directory, has_log=False):
+    return NGINX_HEAD.format(dir=directory, log=f'{directory}/access.log' if has_log else 'off', connections=CONNECTIONS, kept=KEPT,
                              descriptors=DESCRIPTORS,
                              user='user root;' if os.getuid() == 0 else '')
 
@@ -131,11 +131,11 @@ class Origin(Process):
 class Nginx(Process):
     name = 'nginx'
 
-    def __init__(self, directory, origin, cert):
+    def __init__(self, directory, origin, cert, has_log=False):
         super().__init__(directory)
         config = os.path.join(self.directory, 'nginx.conf')
         with open(config, 'w') as out:
-            out.write(nginx_head(self.directory) + f'''
+            out.write(nginx_head(self.directory, has_log) + f'''
     upstream origin {{
         server 127.0.0.1:{origin.port};
         keepalive 512;
@@ -213,12 +213,12 @@ def gateway_config(origin, routes):
 class Gibbon(Process):
     name = 'gibbon'
 
-    def __init__(self, directory, origin, cert, routes=0):
+    def __init__(self, directory, origin, cert, routes=0, has_log=False):
         super().__init__(directory)
         self.gateway = Gateway(os.path.join(self.directory, 'prefix'),
                                gateway_config(origin, routes), conf={
             'log_level': 'notice',
-            'proxy_access_log': 'off',
+            'proxy_access_log': 'logs/access.log' if has_log else 'off',
             'ssl_cert': cert.cert_path,
             'ssl_cert_key': cert.key_path,
             'nginx_http_keepalive_requests': str(KEPT),

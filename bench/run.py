@@ -49,6 +49,17 @@ CASES = [
     ('post', '10 KB POST, kept alive', {'script': POST}, '/post', False),
     ('tls', '1 KB over TLS, kept alive', {}, '/1k', True),
 ]
+BROWSER = [
+    'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0',
+    'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
+    'Accept-Language: en-US,en;q=0.5', 'Accept-Encoding: gzip, deflate, br', 'DNT: 1',
+    'Referer: https://shop.example.com/catalogue/list?page=3&sort=price',
+    'Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes; cart=42',
+    'Upgrade-Insecure-Requests: 1', 'Sec-Fetch-Dest: document', 'Sec-Fetch-Mode: navigate',
+    'Sec-Fetch-Site: same-origin', 'Sec-Fetch-User: ?1', 'Pragma: no-cache',
+    'Cache-Control: no-cache']
+# With the access log on, of which HAProxy has none in a file.
+LOGGED = ('browser', "1 KB, a browser's headers, access log on", {'headers': BROWSER}, '/1k', False)
 WRK_FIGURES = {
     'requests': re.compile(r'(\d+) requests in'),
     'rps': re.compile(r'Requests/sec:\s+([\d.]+)'),
@@ -219,7 +230,7 @@ def page(options, results, routes, built, idle):
     lines = [
         '# Results', '',
         'Written by `make bench`. CPU per request is what the proxy used (user and system); the',
-        'ratio is to nginx. Each proxy has one worker thread and no access log; client, proxy and',
+        'ratio is to nginx. Each proxy has one worker thread and no access log unless it says so; client, proxy and',
         'origin share the machine, so requests per second are not those of a machine of its own.',
         '',
         f'- commit: {commit}{" and changes" if dirty else ""}, {time.strftime("%Y-%m-%d")}',
@@ -229,21 +240,23 @@ def page(options, results, routes, built, idle):
         '', '## CPU per request', '',
         '| case | ' + ' | '.join(f'{n} µs' for n in names) + ' | gibbon/nginx | haproxy/nginx |',
         '|---|' + '---:|' * (len(names) + 2)]
-    for name, title, *_ in CASES:
+    for name, title, *_ in [*CASES, LOGGED]:
         if name in results:
             r = results[name]
-            lines.append(f'| {title} | ' + ' | '.join(f'{r[n]["cpu"]:.1f}' for n in names)
-                         + f' | **{r["gibbon"]["cpu"] / r["nginx"]["cpu"]:.2f}** |'
-                         + f' {r["haproxy"]["cpu"] / r["nginx"]["cpu"]:.2f} |')
+            cells = [f'{r[n]["cpu"]:.1f}' if n in r else '' for n in names]
+            cells.append(f'**{r["gibbon"]["cpu"] / r["nginx"]["cpu"]:.2f}**')
+            cells.append(f'{r["haproxy"]["cpu"] / r["nginx"]["cpu"]:.2f}' if 'haproxy' in r else '')
+            lines.append(f'| {title} | ' + ' | '.join(cells) + ' |')
     lines += ['', '## Requests per second and 99th percentile', '',
               '| case | ' + ' | '.join(f'{n} /s | p99 ms' for n in names) + ' |',
               '|---|' + '---:|' * (2 * len(names))]
-    for name, title, *_ in CASES:
+    for name, title, *_ in [*CASES, LOGGED]:
         if name in results:
             r = results[name]
             lines.append(f'| {title} | ' + ' | '.join(
-                f'{r[n]["rps"]:.0f} | {r[n]["p99"]:.2f}' for n in names) + ' |')
-            for n in names:
+                f'{r[n]["rps"]:.0f} | {r[n]["p99"]:.2f}' if n in r else ' | ' for n in names)
+                + ' |')
+            for n in r:
                 if r[n]['errors']:
                     lines.append(f'| {n}: {r[n]["errors"]} |' + ' |' * (2 * len(names)))
     if routes:
@@ -274,7 +287,7 @@ def main():
     parser.add_argument('--seconds', type=int, default=5)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='cases, of: '
-                        + ','.join([c[0] for c in CASES] + ['routes', 'build', 'idle']))
+                        + ','.join([c[0] for c in CASES] + ['browser', 'routes', 'build', 'idle']))
     parser.add_argument('--build', type=int, default=100000, help='routes to build')
     parser.add_argument('--idle', type=int, default=10000, help='idle connections')
     parser.add_argument('--out', default=os.path.join(ROOT, 'bench', 'RESULTS.md'))
@@ -300,6 +313,11 @@ def main():
             started.append(proxies[-1])
         cases = [c for c in CASES if is_wanted(c[0])]
         results = compare(folder, proxies, cases, options.seconds, options.rounds)
+        if is_wanted('browser'):
+            logging = [make(os.path.join(folder, make.name + '-log'), origin, cert, has_log=True)
+                       for make in (Gibbon, Nginx)]
+            started += logging
+            results |= compare(folder, logging, [LOGGED], options.seconds, options.rounds)
         idle = idle_connections(proxies, options.idle) if is_wanted('idle') else None
         routes = many_routes(folder, origin, cert, options.seconds, options.rounds) \
             if is_wanted('routes') else None
