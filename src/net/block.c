@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* At most this much is kept idle per thread: 16 MiB of small ones, 16 MiB of large ones. */
 static const int kept[2] = { 1024, 64 };
@@ -49,6 +50,31 @@ void block_put(struct block **ref)
 	b->next = pool[kind];
 	pool[kind] = b;
 	pooled[kind]++;
+}
+
+bool block_make_room(struct block **ref, uint32_t *begin, uint32_t *end)
+{
+	struct block *larger;
+
+	if (!*ref) {
+		*ref = block_get(BLOCK_SMALL);
+		*begin = *end = 0;
+	}
+	if (*end < (*ref)->size)
+		return true;
+	if (*begin) {
+		memmove((*ref)->data, (*ref)->data + *begin, *end - *begin);
+		*end -= *begin;
+		*begin = 0;
+		return true;
+	}
+	if ((*ref)->is_large)
+		return false;
+	larger = block_get(BLOCK_LARGE);
+	memcpy(larger->data, (*ref)->data, *end);
+	block_put(ref);
+	*ref = larger;
+	return true;
 }
 
 void block_trim(void)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/compiler.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -25,6 +26,10 @@ struct block {
 /* Never NULL. */
 struct block *block_get(uint32_t size); /* BLOCK_SMALL or BLOCK_LARGE */
 void block_put(struct block **b);       /* takes NULL, leaves NULL */
+
+/* Room behind what is used, [begin, end): gets a block when there is none, else moves the
+ * used part to the front or into a large block.  False: a large one is full. */
+bool block_make_room(struct block **b, uint32_t *begin, uint32_t *end);
 
 /* Gives the free ones of this thread back to the system: when a loop ends. */
 void block_trim(void);

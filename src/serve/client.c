@@ -119,32 +119,6 @@ void client_accept(struct proxy *p, const struct listener *l, int fd, const stru
 
 /* ---- heads ------------------------------------------------------------------- */
 
-/* Room to read into: a larger block when the head has filled this one. */
-static bool make_room(struct client *c)
-{
-	struct block *larger;
-
-	if (!c->block) {
-		c->block = block_get(BLOCK_SMALL);
-		c->begin = c->end = 0;
-	}
-	if (c->end < c->block->size)
-		return true;
-	if (c->begin) {
-		memmove(c->block->data, c->block->data + c->begin, c->end - c->begin);
-		c->end -= c->begin;
-		c->begin = 0;
-		return true;
-	}
-	if (c->block->is_large)
-		return false;
-	larger = block_get(BLOCK_LARGE);
-	memcpy(larger->data, c->block->data, c->end);
-	block_put(&c->block);
-	c->block = larger;
-	return true;
-}
-
 static ssize_t parse_head(struct req *r, char *p, size_t n, size_t *scanned)
 {
 	return http_parse_request(r->arena, p, n, scanned, &r->proxy->shared->limits, &r->in);
@@ -191,7 +165,7 @@ static ssize_t read_head(struct req *r)
 			if (n != HTTP_MORE)
 				return n;
 		}
-		if (!make_room(c))
+		if (!block_make_room(&c->block, &c->begin, &c->end))
 			return -494;
 		if (c->end == c->begin) {
 			n = sock_try_read(&c->sock, c->block->data + c->end,

@@ -19,29 +19,6 @@
 
 /* ---- the head -------------------------------------------------------------------------- */
 
-static bool response_room(struct trial *t)
-{
-	struct block *larger;
-
-	if (!t->block)
-		t->block = block_get(BLOCK_SMALL);
-	if (t->end < t->block->size)
-		return true;
-	if (t->begin) {
-		memmove(t->block->data, t->block->data + t->begin, t->end - t->begin);
-		t->end -= t->begin;
-		t->begin = 0;
-		return true;
-	}
-	if (t->block->is_large)
-		return false;
-	larger = block_get(BLOCK_LARGE);
-	memcpy(larger->data, t->block->data, t->end);
-	block_put(&t->block);
-	t->block = larger;
-	return true;
-}
-
 /* Until the target says something: 1, or an end; BODY_WATCHED when the client hangs up
  * first.  A client that has not been registered with the poller yet is left alone for
  * the first moments, in which most answers come: a system call less. */
@@ -72,7 +49,7 @@ static ssize_t read_answer(struct trial *t)
 		ssize_t n = NET_AGAIN;
 
 		if (t->block || sock_has_pending(s)) {
-			if (!response_room(t))
+			if (!block_make_room(&t->block, &t->begin, &t->end))
 				return BODY_TOO_LARGE;
 			n = sock_try_read(s, t->block->data + t->end, t->block->size - t->end);
 		}
