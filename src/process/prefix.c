@@ -68,7 +68,7 @@ static struct err *make_log(struct arena *a, str path, const struct identity *id
 	int fd CLEANUP(close_fd) = -1;
 	struct stat st;
 
-	if (!name || str_starts(path, STR("/dev/")))
+	if (!name || str_starts(path, STR("/dev/")) || str_starts(path, STR("syslog:")))
 		return NULL;
 	fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 	if (fd < 0)

@@ -245,15 +245,17 @@ static strs write_out(struct arena *a, strs words, const char *const *bundled, s
 void derive_log(struct loading *l, const char *name, str text, struct setting_log *to)
 {
 	strs words = str_split(l->a, text, ' ');
+	bool is_syslog;
 
 	if (words.n == 0 || str_is(words.v[0], "off"))
 		return;
-	if (str_starts(words.v[0], STR("syslog:"))) {
-		loading_note(l, "%s: kept without effect, this version has no log to syslog yet",
-			     name);
+	is_syslog = str_starts(words.v[0], STR("syslog:"));
+	if (is_syslog && to != &l->s->proxy_access && to != &l->s->admin_access &&
+	    to != &l->s->status_access && to != &l->s->stream_access) {
+		loading_note(l, "%s: kept without effect, errors are not sent to syslog", name);
 		return;
 	}
-	to->path = words.v[0].s[0] == '/'
+	to->path = is_syslog || words.v[0].s[0] == '/'
 			   ? words.v[0]
 			   : str_fmt(l->a, STRF "/" STRF, STRV(l->s->prefix), STRV(words.v[0]));
 	to->format = words.n > 1 && str_find(words.v[1], '=', 0) < 0 ? words.v[1] : STR_NONE;
