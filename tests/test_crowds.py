@@ -44,7 +44,7 @@ class Crowd:
     def add(self, count, first=b''):
         for i in range(count):
             s = socket.socket()
-            s.bind((f'127.0.0.{2 + len(self.socks) // 10000}', 0))
+            s.bind((f'127.0.0.{2 + len(self.socks) // 4000}', 0))
             s.settimeout(patience(10))
             s.connect(('127.0.0.1', self.port))
             if first:
