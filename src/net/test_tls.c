@@ -900,6 +900,39 @@ static void base64_is_strict(void **state)
 	assert_true(str_is(out, "foo"));
 }
 
+/* ---- connections of another library ------------------------------------------------ */
+
+static void a_policy_has_the_versions_of_today(void **state)
+{
+	(void)state;
+	assert_true(tls_policy_allows(TLS_1_2));
+	assert_true(tls_policy_allows(TLS_1_3));
+}
+
+static void no_connection_has_nothing_pending_and_no_chain(void **state)
+{
+	struct tls_refusal report = { 0 };
+
+	(void)state;
+	assert_int_equal(tls_foreign_pending(NULL), 0);
+	assert_int_equal(tls_foreign_intermediates(NULL), -1);
+	tls_foreign_watch(NULL, 1, &report);
+	assert_null(report.reason);
+}
+
+static void a_certificate_is_no_revocation_list(void **state)
+{
+	struct arena *own CLEANUP(arena_drop) = arena_new();
+	str cert, key;
+
+	(void)state;
+	assert_null(tls_make_self_signed(own, TLS_KEY_EC_P256, STR("a"), 1, &cert, &key));
+	assert_non_null(tls_check_crl(cert));
+	assert_non_null(tls_check_crl(STR("")));
+	assert_non_null(tls_check_crl(STR_NONE));
+	err_forget();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -918,6 +951,9 @@ int main(void)
 		cmocka_unit_test(self_signed_certificates_verify_by_themselves),
 		cmocka_unit_test(digests_match_their_standards),
 		cmocka_unit_test(base64_is_strict),
+		cmocka_unit_test(a_policy_has_the_versions_of_today),
+		cmocka_unit_test(no_connection_has_nothing_pending_and_no_chain),
+		cmocka_unit_test(a_certificate_is_no_revocation_list),
 	};
 
 	return cmocka_run_group_tests(tests, make_chains, drop_chains);

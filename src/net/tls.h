@@ -115,5 +115,12 @@ const char *tls_library(void);
 size_t tls_foreign_pending(void *ssl); /* bytes decrypted that it has not taken yet */
 /* Intermediates of the chain that was verified; -1 when none was. */
 int tls_foreign_intermediates(void *ssl);
+/* For a handshake that verifies, before the other side's certificate is there: `depth`
+ * intermediates are allowed, and why the chain is refused will be told. */
+struct tls_refusal {
+	const char *reason; /* OpenSSL's words, static; NULL: not refused */
+	bool is_too_long;   /* for its depth */
+};
+void tls_foreign_watch(void *ssl, int depth, struct tls_refusal *report);
 /* May a client speak this one version here, as OpenSSL is configured? */
 bool tls_policy_allows(unsigned version);

@@ -5,6 +5,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 
 static void ctx_drop(SSL_CTX **c)
 {
@@ -22,6 +23,13 @@ static void bio_drop(BIO **b)
 {
 	BIO_free(*b);
 	*b = NULL;
+}
+
+static int the_report_index;
+
+static void make_report_index(void)
+{
+	the_report_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
 size_t tls_foreign_pending(void *ssl)
@@ -43,6 +51,36 @@ int tls_foreign_intermediates(void *ssl)
 	if (!chain)
 		return -1;
 	return sk_X509_num(chain) > 2 ? sk_X509_num(chain) - 2 : 0;
+}
+
+static int report_index(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_report_index);
+	return the_report_index;
+}
+
+/* Leaves the judgement as it is. */
+static int note_refusal(int ok, X509_STORE_CTX *ctx)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_refusal *report = SSL_get_ex_data(ssl, report_index());
+	int error = X509_STORE_CTX_get_error(ctx);
+
+	if (ok || !report || report->reason)
+		return ok;
+	report->reason = X509_verify_cert_error_string(error);
+	report->is_too_long = error == X509_V_ERR_CERT_CHAIN_TOO_LONG;
+	return ok;
+}
+
+void tls_foreign_watch(void *ssl, int depth, struct tls_refusal *report)
+{
+	if (!ssl || !SSL_set_ex_data(ssl, report_index(), report))
+		return;
+	SSL_set_verify_depth(ssl, depth);
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, note_refusal);
 }
 
 /* A version is allowed when there is a cipher left for it.  Up to TLS 1.1 signatures

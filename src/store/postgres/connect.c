@@ -29,6 +29,8 @@
 
 #define NO_TLS        "the server does not support SSL connections"
 #define NO_FILE       "/dev/null/none" /* a path that cannot be */
+#define DEPTH_MAX     100              /* as OpenSSL has it by itself */
+#define EXPLAIN_MAX   3
 #define ADDRESSES_MAX 16
 #define PARAMS_MAX    40
 #define OPTIONS_BYTES 4096
@@ -41,9 +43,10 @@ struct attempt {
 	struct arena *a;
 	str user, password;
 	const char *host;
-	strs ips;        /* of host; none: a Unix socket */
-	str ip;          /* the one being tried; unset: as above */
-	bool is_reached; /* it took the connection */
+	strs ips;            /* of host; none: a Unix socket */
+	str ip;              /* the one being tried; unset: as above */
+	bool is_reached;     /* it took the connection */
+	bool is_unexplained; /* the chain was refused before it was watched */
 	struct pg_files files;
 	int fds[FILE_COUNT_]; /* -1: none */
 	bool has_session_options;
@@ -330,11 +333,12 @@ static struct err *wait_to_connect(struct pg_conn *c, int what, deadline until)
 	return waited(w, c->is_ro);
 }
 
-/* Between the handshake and the start-up packet, where libpq comes up for air. */
+/* Between the handshake and the start-up packet, where libpq comes up for air: a
+ * handshake that was over before it could be watched is judged too. */
 static struct err *check_chain(struct pg_conn *c, const struct pg_options *o)
 {
 	int n;
-	char text[120];
+	char text[160];
 
 	if (!o->verify)
 		return NULL;
@@ -344,10 +348,34 @@ static struct err *check_chain(struct pg_conn *c, const struct pg_options *o)
 	if (n < 0)
 		return pg_own_error(ERR_REFUSED, c->is_ro, "certificate verify failed");
 	snprintf(text, sizeof(text),
-		 "certificate verify failed: the chain has %d intermediates, "
-		 "lua_ssl_verify_depth allows %lld",
+		 "certificate verify failed: certificate chain too long, it has %d, "
+		 "lua_ssl_verify_depth allows %lld intermediates",
 		 n, (long long)o->depth);
 	return pg_own_error(ERR_REFUSED, c->is_ro, text);
+}
+
+/* In the middle of the handshake the chain can still be refused, and its fault named;
+ * once it is over check_chain() has the last word. */
+static void watch_chain(struct pg_conn *c, const struct pg_options *o)
+{
+	if (o->verify && PQstatus(c->libpq) == CONNECTION_SSL_STARTUP)
+		tls_foreign_watch(PQsslStruct(c->libpq, "OpenSSL"),
+				  (int)(o->depth < DEPTH_MAX ? o->depth : DEPTH_MAX), &c->refusal);
+}
+
+static struct err *failed(struct pg_conn *c, struct attempt *t)
+{
+	str said = str_trim(str_of(PQerrorMessage(c->libpq)));
+	const struct tls_refusal *refusal = &c->refusal;
+
+	t->is_unexplained = !refusal->reason && t->o->verify &&
+			    str_find_str(said, STR("certificate verify failed")) >= 0;
+	if (refusal->is_too_long)
+		said = str_fmt(t->a, STRF ": %s, lua_ssl_verify_depth allows %lld intermediates",
+			       STRV(said), refusal->reason, (long long)t->o->depth);
+	else if (refusal->reason)
+		said = str_fmt(t->a, STRF ": %s", STRV(said), refusal->reason);
+	return pg_connect_error(str_z(t->a, said), c->is_ro);
 }
 
 /* CONNECTION_MADE comes up twice: with the socket, and with TLS on it. */
@@ -368,8 +396,9 @@ static struct err *drive(struct pg_conn *c, struct attempt *t, deadline until)
 			break;
 		case PGRES_POLLING_FAILED:
 		default:
-			return pg_connect_error(PQerrorMessage(c->libpq), c->is_ro);
+			return failed(c, t);
 		}
+		watch_chain(c, t->o);
 		t->is_reached |= PQstatus(c->libpq) != CONNECTION_STARTED;
 		if (PQstatus(c->libpq) == CONNECTION_MADE && PQsslInUse(c->libpq))
 			PASS(check_chain(c, t->o));
@@ -416,7 +445,14 @@ static struct err *open_link(struct attempt *t, deadline until, struct pg_conn *
 
 	if (!t->o->ssl)
 		return dial(t, true, until, ret);
-	e = dial(t, false, until, ret);
+	/* A server that answers faster than we can look leaves its refusal without a
+	 * reason: its certificate is asked for again, to name its fault. */
+	for (int i = 0; i < EXPLAIN_MAX; i++) {
+		t->is_unexplained = false;
+		e = dial(t, false, until, ret);
+		if (!t->is_unexplained)
+			break;
+	}
 	if (!e || !may_go_clear(t->o, e))
 		return e;
 	log_debug("PostgreSQL at " STRF " has no TLS: going on in clear", STRV(t->o->host));

@@ -2,6 +2,7 @@
 /* What the files of the PostgreSQL adapter share. */
 #pragma once
 
+#include "net/tls.h"
 #include "store/postgres/pg.h"
 #include <libpq-fe.h>
 
@@ -15,6 +16,7 @@ struct pg_conn {
 	bool is_ro;         /* whose properties hints name */
 	bool is_reused;     /* this time it came from the pool */
 	int64_t timeout_ms; /* of each wait */
+	struct tls_refusal refusal;
 	struct arena *said; /* failure's; emptied by each call */
 	struct pg_failure failure;
 	struct list link; /* in the pool, while idle */

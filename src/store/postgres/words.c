@@ -33,7 +33,7 @@ static const struct known knowns[] = {
 	  .hint = "Look at the server's log, and at @ssl." },
 	{ .needle = "received unencrypted data after SSL response", .code = ERR_REFUSED,
 	  .hint = "Somebody between here and the server injects bytes: look at @host and the way there." },
-	{ .needle = "chain has", .code = ERR_REFUSED,
+	{ .needle = "chain too long", .code = ERR_REFUSED,
 	  .hint = "Raise lua_ssl_verify_depth, the number of intermediate certificates allowed." },
 	{ .needle = "certificate verify failed", .code = ERR_REFUSED,
 	  .hint = "@ssl_verify is on: lua_ssl_trusted_certificate must hold the CA that signed the server's certificate; pg_ssl_crl may revoke it." },
