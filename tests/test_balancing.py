@@ -170,4 +170,4 @@ def test_targets_may_change_with_the_configuration(gateway, origin):
     assert gw.get('/').json()['port'] == first.port
     gw.write_config(balanced((second, 100)))
     gw.reload()
-    assert gw.get('/').json()['port'] == second.port
+    wait_for(lambda: gw.get('/').json()['port'] == second.port, 'the new target', timeout=1)

@@ -93,7 +93,7 @@ def test_reload_and_restart(daemon, origin):
     daemon.write_config(declarative(named(o, 'reloaded', paths=['/'])))
     done = daemon.cli('reload')
     assert (done.returncode, 'Kong reloaded' in said(done)) == (0, True)
-    assert who(daemon.get('/')) == 'reloaded'
+    wait_for(lambda: who(daemon.get('/')) == 'reloaded', 'the new configuration', timeout=1)
     old = daemon.master
     daemon.write_config(declarative(named(o, 'restarted', paths=['/'])))
     done = daemon.cli('restart')

@@ -128,6 +128,28 @@ struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd)
 	return a;
 }
 
+/* Where several wait for one socket, the kernel wakes one of them for each connection.
+ * What we were woken for and have not accepted would wait until another one comes:
+ * so after the last turn of waiting everything in the queue is ours. */
+void acceptor_finish(struct acceptor **ref)
+{
+	struct acceptor *a = *ref;
+	int fd;
+
+	if (!a)
+		return;
+	timer_clear(&a->pause);
+	io_done(&a->io);
+	do {
+		struct address peer = { .size = sizeof(peer.local) };
+
+		fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			client_accept(a->proxy, a->listener, fd, &peer);
+	} while (fd >= 0 || errno == EINTR || errno == ECONNABORTED);
+	acceptor_drop(ref);
+}
+
 void acceptor_drop(struct acceptor **ref)
 {
 	struct acceptor *a = *ref;

@@ -202,7 +202,7 @@ static void drain_lane(void *p)
 	struct lane *lane = p;
 
 	for (size_t i = 0; i < lane->n_acceptors; i++)
-		acceptor_drop(&lane->acceptors[i]);
+		acceptor_finish(&lane->acceptors[i]);
 	lane->n_acceptors = 0;
 	loop_post(lane->worker->control, one_acceptor_less, lane->worker);
 	proxy_drain(lane->proxy, lane_is_drained, lane);
