@@ -194,7 +194,7 @@ def test_a_worker_that_dies_is_back(place):
 
 
 def test_what_cannot_be_served_is_refused_at_start(place):
-    for rows, words in [({'database': 'postgres'}, 'database = postgres: this version'),
+    for rows, words in [({'database': 'postgres', 'pg_port': '1'}, 'connection refused'),
                         ({'database': 'cassandra'}, 'database = cassandra is not supported')]:
         place.write(**rows)
         assert words in place.bad('start', '-c', place.conf)
