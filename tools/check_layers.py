@@ -5,6 +5,7 @@
 Reads src/LAYERS and every #include of src/.  Also refuses the private header
 of another folder (x/priv*.h) and an include that names no file.  Tests may
 include any layer below their own, and whatever library they test with.
+A folder with an "only" line includes that door, the system and itself.
 """
 import fnmatch
 import os
@@ -16,7 +17,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 
 
 def read_layers(path):
-    rank, beside, libraries = {}, set(), {}
+    rank, beside, libraries, only = {}, set(), {}, {}
     with open(path) as lines:
         for number, line in enumerate(lines, 1):
             words = line.split('#')[0].split()
@@ -26,11 +27,13 @@ def read_layers(path):
                 rank.update({folder: len(set(rank.values())) for folder in words[1:]})
             elif words[0] == 'beside' and len(words) == 3:
                 beside.add(tuple(words[1:]))
+            elif words[0] == 'only' and len(words) == 3:
+                only[words[1]] = words[2]
             elif words[0] == 'library':
                 libraries[words[1]] = words[2:]
             else:
                 sys.exit(f'{path}:{number}: cannot read "{line.strip()}"')
-    return rank, beside, libraries
+    return rank, beside, libraries, only
 
 
 def folder_of(path):
@@ -62,8 +65,18 @@ def check_library(path, header, libraries):
     return None
 
 
+def check_only(path, header, only):
+    """A source of a folder that sees one door alone."""
+    door = only.get(folder_of(path))
+    if not door or os.path.basename(path).startswith('test') or header.startswith(door):
+        return None
+    if os.path.exists(f'src/{header}') and folder_of(header) != folder_of(path):
+        return f'"{header}" is behind the door {door}'
+    return None
+
+
 def main():
-    rank, beside, libraries = read_layers('src/LAYERS')
+    rank, beside, libraries, only = read_layers('src/LAYERS')
     files = subprocess.check_output(['git', 'ls-files', 'src/*.c', 'src/*.h'], text=True).split()
     wrong = count = 0
     for file in files:
@@ -74,6 +87,7 @@ def main():
             count += 1
             why = check_ours(path, header, rank, beside) if mark == '"' else \
                 check_library(path, header, libraries)
+            why = why or check_only(path, header, only)
             if why:
                 print(f'{file}: {why}')
                 wrong += 1

@@ -20,6 +20,11 @@ static const char *path_of(const struct entity *e)
 	return e->path ? e->path : e->name;
 }
 
+static const char *nested_path_of(const struct entity *e)
+{
+	return e->nested_path ? e->nested_path : path_of(e);
+}
+
 static void add_foreign(struct arena *a, struct endpoints *list, const struct entity *e,
 			const struct field *row)
 {
@@ -38,7 +43,8 @@ static void add_foreign(struct arena *a, struct endpoints *list, const struct en
 		.field = row->name,
 	};
 	*vec_add(a, list) = (struct endpoint){
-		.path = str_z(a, str_fmt(a, "/%s/:%s/%s", path_of(other), other->name, path_of(e))),
+		.path = str_z(a, str_fmt(a, "/%s/:%s/%s", path_of(other), other->name,
+					 nested_path_of(e))),
 		.on = { [HTTP_GET] = nested_list, [HTTP_POST] = nested_create },
 		.entity = e,
 		.parent = other,
@@ -46,7 +52,7 @@ static void add_foreign(struct arena *a, struct endpoints *list, const struct en
 	};
 	*vec_add(a, list) = (struct endpoint){
 		.path = str_z(a, str_fmt(a, "/%s/:%s/%s/:%s", path_of(other), other->name,
-					 path_of(e), e->name)),
+					 nested_path_of(e), e->name)),
 		.on = { [HTTP_GET] = nested_get,
 			[HTTP_PUT] = nested_put,
 			[HTTP_PATCH] = nested_patch,
@@ -284,7 +290,7 @@ void nested_list(struct call *c)
 	if (!read_page(c, e, &q, &page))
 		return;
 	path = str_fmt(c->a, "/%s/" STRF "/%s", path_of(parent),
-		       STRV(uri_escape_component(c->a, c->params[0])), path_of(e));
+		       STRV(uri_escape_component(c->a, c->params[0])), nested_path_of(e));
 	answer_page(c, page.data, page.offset, path, STR(""));
 }
 

@@ -14,4 +14,5 @@
 #define LIMIT_HTTP_TARGET    (64 * 1024)          /* bytes of a request target, at most */
 #define LIMIT_HTTP_HEAD      (256 * 1024)         /* bytes of a head, whatever is configured */
 #define LIMIT_ADMIN_BODY     (1024 * 1024 * 1024) /* POST /config */
+#define LIMIT_PLUGIN_BODY    ((size_t)64 << 20)   /* a body that plugins look at as a whole */
 #define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */

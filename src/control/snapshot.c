@@ -22,6 +22,7 @@ struct builder {
 	struct map certs;             /* id -> struct lazy_certs */
 	struct cert_pair *client_ssl; /* the global client certificate, once it was needed */
 	struct map contexts;          /* identity -> struct tls_context */
+	struct planner *planner;
 };
 
 struct upstream_group {
@@ -407,6 +408,7 @@ static struct err *plan_routes(struct builder *b)
 
 		p->route = r;
 		p->service = map_find(&b->services, id_key(&r->service));
+		p->plan = planner_plan(b->planner, r, p->service ? p->service->service : NULL);
 		p->is_grpc = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
 		p->is_https_only = has_protocol(r, "https") && !has_protocol(r, "http");
 		if (p->service && !p->service->service->enabled)
@@ -425,6 +427,9 @@ static struct err *build(struct builder *b)
 	group_targets(b);
 	for (size_t i = 0; i < config->services.n; i++)
 		PASS(plan_service(b, &config->services.v[i]));
+	PASS(planner_new(b->a, b->scratch, config, &b->planner));
+	b->snap->plan = planner_plan(b->planner, NULL, NULL);
+	b->snap->directory = directory_new(b->a, config);
 	return plan_routes(b);
 }
 

@@ -15,6 +15,8 @@
 
 #include "balance/balance.h"
 #include "base/map.h"
+#include "control/directory.h"
+#include "control/plan.h"
 #include "model/model.h"
 #include "net/tls.h"
 #include "route/route.h"
@@ -36,6 +38,7 @@ struct service_plan {
 struct route_plan {
 	const struct route *route;
 	const struct service_plan *service; /* NULL: the route has none */
+	const struct plan *plan;            /* of plugins; NULL: there are none */
 	bool is_https_only;                 /* https without http */
 	bool is_grpc;
 };
@@ -50,7 +53,9 @@ struct snapshot {
 	struct held_config *source; /* what config belongs to; held */
 	struct router *router;
 	struct route_plan *routes; /* by index of config->routes */
-	struct map names;          /* lower-case server name or pattern -> struct lazy_certs */
+	const struct plan *plan;   /* of requests that have no route; NULL: no plugins */
+	const struct directory *directory;
+	struct map names; /* lower-case server name or pattern -> struct lazy_certs */
 	bool has_wildcards;
 	int64_t built_ms; /* how long building took */
 

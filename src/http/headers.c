@@ -75,6 +75,24 @@ void http_set(struct arena *a, struct http_headers *h, enum http_name id, str va
 	http_add_id(a, h, id, value);
 }
 
+void http_set_str(struct arena *a, struct http_headers *h, str name, str value)
+{
+	enum http_name id = http_name_of(name);
+
+	if (id != HTTP_OTHER) {
+		http_set(a, h, id, value);
+		return;
+	}
+	for (unsigned i = 0; i < h->n; i++) {
+		if (h->v[i].id != HTTP_OTHER || !str_eq_ci(h->v[i].name, name))
+			continue;
+		h->v[i].value = value;
+		remove_from(h, i + 1, HTTP_OTHER, name);
+		return;
+	}
+	http_add(a, h, name, value);
+}
+
 void http_remove(struct http_headers *h, enum http_name id)
 {
 	remove_from(h, 0, id, STR_NONE);

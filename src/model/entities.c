@@ -13,7 +13,7 @@ static struct {
 } started;
 
 /* Parents before children. */
-const struct entity *const entities[] = {
+const struct entity *entities[ENTITIES_MAX + 1] = {
 	&workspaces_entity,
 	&consumers_entity,
 	&certificates_entity,
@@ -33,7 +33,23 @@ const struct entity *const entities[] = {
 	NULL,
 };
 
-_Static_assert(COUNT(entities) <= ENTITIES_MAX, "room for the schemas of all entities");
+#define CORE_LAST (&keys_entity)
+
+/* Behind the core's come those of the options, and no others. */
+static void add_more(const struct entity *const *more)
+{
+	size_t n = 0;
+
+	while (entities[n++] != CORE_LAST)
+		;
+	for (; more && *more; more++) {
+		if (n == ENTITIES_MAX)
+			die("there are more than %d entities", ENTITIES_MAX);
+		entities[n++] = *more;
+	}
+	while (n <= ENTITIES_MAX)
+		entities[n++] = NULL;
+}
 
 static const struct schema *compile(struct arena *a, const struct entity *e, bool is_expressions)
 {
@@ -58,6 +74,7 @@ void entities_start(const struct entities_options *o)
 	started.options = o ? *o : defaults;
 	if (!started.options.router_flavor.n)
 		started.options.router_flavor = defaults.router_flavor;
+	add_more(started.options.more);
 	is_expressions = str_is(started.options.router_flavor, "expressions");
 	started.arena = arena_new();
 	for (size_t i = 0; entities[i]; i++) {
@@ -100,6 +117,16 @@ const struct field *entity_field(const struct entity *e, const char *name)
 			return row;
 	}
 	return NULL;
+}
+
+void entity_decode(struct arena *a, const struct entity *e, const struct value *doc, void *ret)
+{
+	const struct value *ttl = value_get(doc, "ttl");
+
+	schema_decode(a, entity_schema(e), doc, ret);
+	if (e->has_ttl && e->ttl_offset)
+		*(int64_t *)((char *)ret + e->ttl_offset) =
+			ttl && ttl->kind == VALUE_INT ? ttl->i : FIELD_UNSET_INT;
 }
 
 struct value *entity_process(struct arena *a, const struct entity *e, struct value *doc,

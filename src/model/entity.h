@@ -11,6 +11,7 @@
 struct entity {
 	const char *name;         /* "services": also the table and the declarative key */
 	const char *path;         /* of the Admin API: "key-sets" for key_sets; NULL: the name */
+	const char *nested_path;  /* the same below a parent: /consumers/x/key-auth; NULL: path */
 	const char *endpoint_key; /* field usable instead of the id, or NULL */
 	const char *cache_key;    /* "name, route, service, consumer": unique together, or NULL */
 	const char *primary_key;  /* NULL: "id" */
@@ -28,8 +29,9 @@ struct entity {
 	const struct schema *(*variant_find)(str value);
 	void (*variant_start)(struct arena *a, const struct schema *s);
 	bool is_workspaceable, is_taggable, has_ttl;
-	bool is_hidden; /* no generated endpoints */
-	bool is_local;  /* no part of a declarative configuration */
+	size_t ttl_offset; /* with has_ttl: of an int64_t, FIELD_UNSET_INT when it has none */
+	bool is_hidden;    /* no generated endpoints */
+	bool is_local;     /* no part of a declarative configuration */
 
 	/* Completes a checked document (targets' host:port, ca_certificates' digest, a
 	 * plugin's config by its own schema); adds to errors like a custom check. */
@@ -42,6 +44,8 @@ struct entities_options {
 	/* What is wrong with a route's expression; NULL: nothing.  Needed by the flavour
 	 * expressions; the parser stands above this folder. */
 	const char *(*check_expression)(struct arena *a, str expression);
+	/* Entities of others, behind the core's, up to NULL; or NULL. */
+	const struct entity *const *more;
 };
 
 /* Compiles every entity's rows: once, at start, before other threads are there.  NULL: the
@@ -49,8 +53,8 @@ struct entities_options {
 void entities_start(const struct entities_options *o);
 const struct entities_options *entities_chosen(void);
 
-extern const struct entity
-	*const entities[]; /* up to NULL, core ones first, parents before children */
+/* Up to NULL, core ones first, parents before children; changed by entities_start() alone. */
+extern const struct entity *entities[];
 const struct entity *entity_find(str name);
 const struct schema *entity_schema(const struct entity *e);
 
@@ -60,6 +64,9 @@ static inline const char *entity_primary_key(const struct entity *e)
 {
 	return e->primary_key ? e->primary_key : "id";
 }
+
+/* schema_decode, and the ttl, which no row describes. */
+void entity_decode(struct arena *a, const struct entity *e, const struct value *doc, void *ret);
 
 /* schema_process and finish together. */
 struct value *entity_process(struct arena *a, const struct entity *e, struct value *doc,

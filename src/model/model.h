@@ -153,6 +153,14 @@ struct key {
 		size_t n;                                                                          \
 	} name
 
+/* Those of an entity that a plugin brings. */
+struct entity;
+struct entity_list {
+	const struct entity *entity;
+	void *v; /* n of its structs */
+	size_t n;
+};
+
 struct config {
 	CONFIG_LIST(service, services);
 	CONFIG_LIST(route, routes);
@@ -166,5 +174,6 @@ struct config {
 	CONFIG_LIST(vault, vaults);
 	CONFIG_LIST(key_set, key_sets);
 	CONFIG_LIST(key, keys);
+	CONFIG_LIST(entity_list, more);
 	char hash[33]; /* configuration_hash: 32 hex digits */
 };

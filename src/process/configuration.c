@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/plugin_table.h"
 #include "process/declared.h"
 #include "store/sql/store.h"
 #include "store/sqlite.h"
@@ -34,12 +35,15 @@ static const char *check_expression(struct arena *a, str expression)
 }
 
 /* The rows that documents are checked by. */
-static void start_rules(const struct settings *s)
+static struct err *start_rules(const struct settings *s)
 {
 	const struct entities_options o = { .router_flavor = s->router_flavor,
-					    .check_expression = check_expression };
+					    .check_expression = check_expression,
+					    .more = plugins_entities() };
 
+	PASS(plugins_enable(s));
 	entities_start(&o);
+	return NULL;
 }
 
 struct err *configuration_check(const struct settings *s)
@@ -50,7 +54,7 @@ struct err *configuration_check(const struct settings *s)
 	struct snapshot *snap CLEANUP(snapshot_drop) = NULL; /* before its balancers */
 	struct snapshot_input in = { .settings = s, .balancers = balancers };
 
-	start_rules(s);
+	PASS(start_rules(s));
 	if (s->database_kind != DATABASE_OFF)
 		return NULL;
 	PASS(declared_read(a, s, &d));
@@ -60,12 +64,13 @@ struct err *configuration_check(const struct settings *s)
 
 /* ---- its life ---------------------------------------------------------------------------- */
 
-struct configuration *configuration_new(const struct worker_start *start, struct current *current,
-					struct balance_store *balancers)
+struct err *configuration_new(const struct worker_start *start, struct current *current,
+			      struct balance_store *balancers, struct configuration **ret)
 {
-	struct configuration *c = MEM_NEW(struct configuration);
+	struct configuration *c;
 
-	start_rules(start->settings);
+	PASS(start_rules(start->settings));
+	c = MEM_NEW(struct configuration);
 	c->settings = start->settings;
 	c->current = current;
 	c->balancers = balancers;
@@ -74,7 +79,8 @@ struct configuration *configuration_new(const struct worker_start *start, struct
 	gate_init(&c->free);
 	gate_init(&c->to_follow);
 	gate_init(&c->has_followed);
-	return c;
+	*ret = c;
+	return NULL;
 }
 
 void configuration_drop(struct configuration **ref)

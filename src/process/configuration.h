@@ -14,8 +14,10 @@
 
 struct configuration;
 
-struct configuration *configuration_new(const struct worker_start *start, struct current *current,
-					struct balance_store *balancers);
+/* Fails on settings that name plugins which are not there. */
+MUST_CHECK struct err *configuration_new(const struct worker_start *start, struct current *current,
+					 struct balance_store *balancers,
+					 struct configuration **ret);
 void configuration_drop(struct configuration **c); /* after the loops ended */
 
 /* Where the entities are; not before configuration_start(). */

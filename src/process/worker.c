@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "control/plugin_table.h"
 #include "listen/acceptor.h"
 #include "process/interfaces.h"
 #include "process/openers.h"
@@ -342,7 +343,21 @@ static void share(struct worker *w)
 	if (mkdir(w->shared.body_folder, 0700) < 0 && errno != EEXIST)
 		log_warn("cannot make %s: %s", w->shared.body_folder, strerrordesc_np(errno));
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
-	w->configuration = configuration_new(w->start, w->shared.current, w->balancers);
+}
+
+static void start_plugins(struct worker *w)
+{
+	char host[256] = "";
+	struct plugin_node node = {
+		.version = GIBBON_VERSION,
+		.node_id = uuid_str(w->arena, uuid_random()),
+		.worker_pid = getpid(),
+		.loops = w->n_lanes,
+	};
+
+	gethostname(host, sizeof(host) - 1);
+	node.hostname = str_copy(w->arena, str_of(host));
+	plugins_start(&node);
 }
 
 static struct err *make_worker(struct worker *w)
@@ -356,6 +371,8 @@ static struct err *make_worker(struct worker *w)
 	PASS(make_lanes(w));
 	PASS(offload_start(OFFLOAD_THREADS));
 	share(w);
+	PASS(configuration_new(w->start, w->shared.current, w->balancers, &w->configuration));
+	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled)
 		PASS(open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, &w->shared.tls));
@@ -414,6 +431,7 @@ static void end_worker(struct worker *w)
 	loop_drop(&w->control);
 	offload_stop();
 	dns_stop();
+	plugins_stop();
 	configuration_drop(&w->configuration);
 	current_drop(&w->shared.current);
 	balance_store_drop(&w->balancers);

@@ -170,6 +170,124 @@ void schema_decode(struct arena *a, const struct schema *s, const struct value *
 	decode_record(a, s, doc, ret);
 }
 
+/* ---- encoding ------------------------------------------------------------------------------ */
+
+static struct value *encode_record(struct arena *a, const struct schema *s, const char *from);
+
+static struct value *text_value(struct arena *a, str s)
+{
+	return s.s ? value_str(a, s) : value_null(a);
+}
+
+static struct value *encode_uuid(struct arena *a, uuid u)
+{
+	return uuid_is_none(u) ? value_null(a) : value_str(a, uuid_str(a, u));
+}
+
+static struct value *encode_list(struct arena *a, const struct rule *rule, const void *from)
+{
+	const strs *texts = from;
+	const struct ints *numbers = from;
+	const struct records *records = from;
+	struct value *list = value_array(a);
+
+	if (texts->n == 0) /* all three begin with a pointer, then their number */
+		return value_null(a);
+	for (size_t i = 0; i < texts->n; i++) {
+		size_t size = rule->elements->row->record_size;
+
+		if (rule->elements->kind == FIELD_STRING)
+			value_add(a, list, text_value(a, texts->v[i]));
+		else if (rule->elements->kind == FIELD_INTEGER)
+			value_add(a, list, value_int(a, numbers->v[i]));
+		else
+			value_add(a, list,
+				  encode_record(a, rule->elements->record,
+						(const char *)records->v + i * size));
+	}
+	return list;
+}
+
+static struct value *encode_boolean(struct arena *a, const struct rule *rule, const void *from)
+{
+	enum tri tri;
+
+	if (rule->row->size == sizeof(bool))
+		return value_bool(a, *(const bool *)from);
+	tri = *(const enum tri *)from;
+	return tri == TRI_UNSET ? value_null(a) : value_bool(a, tri == TRI_YES);
+}
+
+static struct value *encode_foreign(struct arena *a, uuid u)
+{
+	struct value *v;
+
+	if (uuid_is_none(u))
+		return value_null(a);
+	v = value_object(a);
+	value_set(a, v, STR("id"), encode_uuid(a, u));
+	return v;
+}
+
+static struct value *encode_tree(struct arena *a, const void *from)
+{
+	const struct value *const *v = from;
+
+	return *v ? value_copy(a, *v) : value_null(a);
+}
+
+static struct value *encode_value(struct arena *a, const struct rule *rule, const char *from)
+{
+	switch (rule->kind) {
+	case FIELD_STRING:
+		return rule->row->is_uuid ? encode_uuid(a, *(const uuid *)from)
+					  : text_value(a, *(const str *)from);
+	case FIELD_INTEGER:
+		return *(const int64_t *)from == FIELD_UNSET_INT
+			       ? value_null(a)
+			       : value_int(a, *(const int64_t *)from);
+	case FIELD_NUMBER:
+		return isnan(*(const double *)from) ? value_null(a)
+						    : value_real(a, *(const double *)from);
+	case FIELD_BOOLEAN:
+		return encode_boolean(a, rule, from);
+	case FIELD_ARRAY:
+	case FIELD_SET:
+		return encode_list(a, rule, from);
+	case FIELD_FOREIGN:
+		return encode_foreign(a, *(const uuid *)from);
+	case FIELD_RECORD:
+		if (rule->record && !rule->row->is_abstract)
+			return encode_record(a, rule->record, from);
+		return encode_tree(a, from);
+	case FIELD_MAP:
+	case FIELD_ANY:
+		return encode_tree(a, from);
+	case FIELD_END_:
+		break;
+	}
+	return value_null(a);
+}
+
+static struct value *encode_record(struct arena *a, const struct schema *s, const char *from)
+{
+	struct value *v = value_object(a);
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rule *rule = &s->rules[i];
+
+		if (rule->row->offset != FIELD_NOT_KEPT)
+			value_append(a, v, rule->name,
+				     encode_value(a, rule, from + rule->row->offset));
+	}
+	return v;
+}
+
+struct value *schema_encode(struct arena *a, const struct schema *s, const void *from)
+{
+	return encode_record(a, s, from);
+}
+
 /* ---- merging ------------------------------------------------------------------------------- */
 
 static bool is_mergeable(const struct rule *rule, const struct value *top)

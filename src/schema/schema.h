@@ -70,6 +70,9 @@ struct value *schema_process(struct arena *a, const struct schema *s, struct val
 /* Into a C struct; doc must have passed schema_process. Text is borrowed from doc. */
 void schema_decode(struct arena *a, const struct schema *s, const struct value *doc, void *ret);
 
+/* The way back: a document of what the struct says; unset ones are null. */
+struct value *schema_encode(struct arena *a, const struct schema *s, const void *from);
+
 /* PATCH: records merged recursively, everything else replaced. */
 struct value *schema_merge(struct arena *a, const struct schema *s, const struct value *before,
 			   const struct value *change);

@@ -122,3 +122,57 @@ str error_json(struct arena *a, str message)
 	buf_add_char(&out, '}');
 	return str_copy(a, buf_str(&out));
 }
+
+/* ---- plugins' errors -------------------------------------------------------------------- */
+
+static bool is_media_char(char c)
+{
+	return ascii_is_alnum(c) || strchr("-!#$&^_+.", c);
+}
+
+/* "text/html;q=0.5": the type alone and its weight; -1: it is no such thing. */
+static double weight_of(str member, str *ret_type)
+{
+	ptrdiff_t semicolon = str_find(member, ';', 0);
+	str type = str_trim(semicolon < 0 ? member : str_part(member, 0, (size_t)semicolon));
+	str rest = semicolon < 0 ? STR_NONE : str_trim(str_from(member, (size_t)semicolon + 1));
+	double q = 1;
+
+	for (size_t i = 0; i < type.n; i++) {
+		if (!is_media_char(type.s[i]) && type.s[i] != '/' && type.s[i] != '*')
+			return -1;
+	}
+	*ret_type = type;
+	if (str_starts_ci(rest, STR("q"))) {
+		ptrdiff_t equals = str_find(rest, '=', 0);
+		str number = equals < 0 ? STR_NONE : str_trim(str_from(rest, (size_t)equals + 1));
+
+		if (!str_to_num(number, &q) || q < 0 || q > 1)
+			q = 1;
+	}
+	return str_find(type, '/', 0) > 0 ? q : -1;
+}
+
+str error_answer(struct arena *a, str message, str accept, str *ret_content_type)
+{
+	enum error_type type = ERROR_JSON;
+	double best = 0;
+	str member, media;
+	struct buf quoted CLEANUP(buf_done);
+
+	while (http_list_next(&accept, &member)) {
+		double q = weight_of(member, &media);
+
+		if (q <= best)
+			continue;
+		best = q;
+		type = type_wanted(media);
+	}
+	*ret_content_type = pages[type].content_type;
+	buf_init(&quoted, 0);
+	if (type == ERROR_JSON) {
+		json_write_str(&quoted, message);
+		message = str_part(buf_str(&quoted), 1, quoted.n - 1);
+	}
+	return str_fmt(a, "%s" STRF "%s", pages[type].before, STRV(message), pages[type].after);
+}

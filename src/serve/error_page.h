@@ -26,6 +26,10 @@ str error_text(struct arena *a, int status);
 str error_page(struct arena *a, int status, const struct http_request *request, enum error_type def,
 	       str *ret_content_type);
 
+/* A plugin's error in the form that Accept asks for: by q-values, the first of the best;
+ * JSON when nothing known is asked for. */
+str error_answer(struct arena *a, str message, str accept, str *ret_content_type);
+
 /* {"message":"..."}, the content type of which is error_json_type. */
 str error_json(struct arena *a, str message);
 extern const str error_json_type;

@@ -204,7 +204,7 @@ static void try_targets(struct trial *t)
 		if (!is_stale)
 			balance_report(r->service->balancer, &r->pick, t->how, 0);
 		if (!may_repeat(t) || (!is_stale && tries >= r->service->retries)) {
-			reply_page(r, t->status);
+			reply_failure(r, t->status);
 			return;
 		}
 		if (is_stale) /* an old connection that had ended unseen is nobody's failure */

@@ -136,6 +136,8 @@ str host_for_upstream(const struct req *r)
 	const struct upstream *u = r->service->upstream;
 	str host = r->pick.host;
 
+	if (r->host_sent.n)
+		return r->host_sent;
 	if (r->route->route->preserve_host && r->in.host.n)
 		return r->in.host;
 	if (u && u->host_header.n)
@@ -257,13 +259,13 @@ static void add_client_fields(struct out *o, const struct http_headers *in)
 struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *ret_n)
 {
 	const struct http_headers *in = &r->in.headers;
-	str host = host_for_upstream(r);
+	str host = host_for_upstream(r), method = req_method(r);
 	struct out o;
 
-	if (!out_open(&o, r->in.method_name.n + r->upstream_path.n + host.n + r->host.n +
-				  r->in.path.n + r->forwarded_prefix.n + size_of(in) + EXTRA))
+	if (!out_open(&o, method.n + r->upstream_path.n + host.n + r->host.n + r->in.path.n +
+				  r->forwarded_prefix.n + size_of(in) + EXTRA))
 		return NULL;
-	add(&o, r->in.method_name);
+	add(&o, method);
 	ADD(&o, " ");
 	add(&o, r->upstream_path);
 	ADD(&o, " HTTP/1.1\r\n");

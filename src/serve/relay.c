@@ -8,7 +8,9 @@
  * cannot be taken for whole. */
 #include "serve/forward.h"
 
+#include "base/limits.h"
 #include "base/log.h"
+#include "serve/phases.h"
 #include "serve/tunnel.h"
 
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
@@ -104,9 +106,9 @@ enum outcome receive_head(struct trial *t)
 /* How the body is framed for this client. */
 static enum http_body framing_for_client(struct req *r, const struct http_response *response)
 {
-	if (r->in.method == HTTP_HEAD || response->status == 204 || response->status == 304)
+	if (r->in.method == HTTP_HEAD || r->status == 204 || r->status == 304)
 		return HTTP_BODY_NONE;
-	if (response->body == HTTP_BODY_LENGTH)
+	if (response->body == HTTP_BODY_LENGTH && !plugins_change_body(r))
 		return HTTP_BODY_LENGTH;
 	if (response->body == HTTP_BODY_NONE)
 		return HTTP_BODY_NONE;
@@ -304,6 +306,13 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 						  STRV(r->upstream_addr));
 				return false;
 			}
+			if (r->run && framing != HTTP_BODY_NONE) {
+				str sent = plugins_body_filter(r, str_at(piece, (size_t)got),
+							       b->is_done);
+
+				piece = (char *)(uintptr_t)sent.s;
+				got = (ssize_t)sent.n;
+			}
 			n += piece_iov(iov + n, framing == HTTP_BODY_CHUNKED, line,
 				       str_at(piece, (size_t)got), b->is_done,
 				       b->trailers ? buf_str(b->trailers) : STR_NONE);
@@ -369,6 +378,38 @@ static enum outcome relay_answer(struct trial *t)
 	return OUTCOME_OK;
 }
 
+/* For plugins that want to see the whole answer first. */
+static enum outcome relay_gathered(struct trial *t)
+{
+	struct req *r = t->r;
+	int64_t read_ms = timeout_of(r->service->service->read_timeout);
+	enum http_body kind = framing_for_client(r, &t->response) == HTTP_BODY_NONE
+				      ? HTTP_BODY_NONE
+				      : t->response.body;
+	struct buf all CLEANUP(buf_done);
+	struct body b;
+	char *piece;
+	ssize_t n;
+
+	buf_init(&all, LIMIT_PLUGIN_BODY);
+	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
+		  kind, t->response.length);
+	while ((n = body_next(&b, read_ms, NULL, &piece)) > 0)
+		buf_add(&all, piece, (size_t)n);
+	end_link(t, n == 0, &b);
+	body_done(&b);
+	if (n < 0 || all.is_full)
+		return trial_failed(t, 502, TRY_BROKEN,
+				    n < 0 ? "broke off in the middle of a body"
+					  : "sent a body that is too large for plugins");
+	r->run->whole = str_copy(r->arena, buf_str(&all));
+	if (plugins_response(r) == DONE)
+		reply_answer(r, r->run->answer.status, r->run->answer.type, r->run->answer.body);
+	else
+		reply_whole(r, r->run->whole);
+	return OUTCOME_OK;
+}
+
 static bool is_websocket(const struct http_headers *h)
 {
 	const struct http_header *to = http_get(h, HTTP_UPGRADE);
@@ -410,5 +451,8 @@ static enum outcome upgrade(struct trial *t)
 enum outcome relay(struct trial *t)
 {
 	take_response(t);
+	if (plugins_want_whole(t->r))
+		return relay_gathered(t);
+	plugins_header_filter(t->r);
 	return t->response.status == 101 ? upgrade(t) : relay_answer(t);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway's own answers. */
-#include "serve/req.h"
+#include "serve/phases.h"
 
 #define DISCARD_MOST (64 * 1024) /* of a body nobody wants, to keep the connection */
 
@@ -23,6 +23,12 @@ static void settle_body(struct req *r)
 		r->keep_alive = false;
 }
 
+/* RFC 9110 §6.4.1 */
+static bool is_bodiless(int status)
+{
+	return status < 200 || status == 204 || status == 304;
+}
+
 /* Head and body in one write.  The body follows even a failed head nowhere. */
 static void send_reply(struct req *r, int status, str body)
 {
@@ -33,13 +39,17 @@ static void send_reply(struct req *r, int status, str body)
 	uint32_t n;
 
 	r->status = status;
-	r->reason = http_reason(status);
 	r->answered_ms = loop_now_ms();
+	plugins_header_filter(r);
+	body = plugins_body_filter(r, body, true);
+	r->reason = http_reason(r->status);
+	has_body &= !is_bodiless(r->status);
 	if (!can_discard(r)) {
 		r->keep_alive = false;
 		r->must_linger = true;
 	}
-	head = head_for_client(r, HTTP_BODY_LENGTH, (int64_t)body.n, &n);
+	head = head_for_client(r, is_bodiless(r->status) ? HTTP_BODY_NONE : HTTP_BODY_LENGTH,
+			       (int64_t)body.n, &n);
 	if (!head) {
 		r->keep_alive = false;
 		return;
@@ -68,6 +78,12 @@ void reply_message(struct req *r, int status, const char *message)
 	send_reply(r, status, error_json(r->arena, str_of(message)));
 }
 
+void reply_answer(struct req *r, int status, str type, str body)
+{
+	start_headers(r, type);
+	send_reply(r, status, body);
+}
+
 void reply_page(struct req *r, int status)
 {
 	const struct http_request *in = r->in.method_name.n ? &r->in : NULL;
@@ -75,6 +91,23 @@ void reply_page(struct req *r, int status)
 
 	start_headers(r, type);
 	send_reply(r, status, body);
+}
+
+void reply_failure(struct req *r, int status)
+{
+	if (status != 413 || !r->too_large_status) {
+		reply_page(r, status);
+		return;
+	}
+	respond_error(r, r->too_large_status, "%s", r->too_large_message);
+	reply_answer(r, r->run->answer.status, r->run->answer.type, r->run->answer.body);
+}
+
+void reply_whole(struct req *r, str body)
+{
+	if (r->in.method != HTTP_HEAD)
+		http_remove(&r->reply, HTTP_CONTENT_LENGTH);
+	send_reply(r, r->status, body);
 }
 
 void reply_redirect(struct req *r, int status, str location)

@@ -7,8 +7,9 @@
 
 #include "serve/body.h"
 #include "serve/client.h"
+#include <gibbon/plugin.h>
 
-enum verdict { NEXT, DONE };
+struct plugin_run;
 
 struct req {
 	struct client *client;
@@ -31,12 +32,20 @@ struct req {
 	const struct route_plan *route;
 	const struct service_plan *service;
 	struct route_match match;
-	str upstream_path;    /* path and query, as sent */
+	str upstream_path;    /* as sent; up to access without the query */
 	str forwarded_prefix; /* what strip_path took away */
 	struct pick pick;
 	int64_t balanced_ms;                /* end of the last choice of a target; 0: none */
 	str upstream_addr, upstream_status; /* "a, b" over the tries, for the log */
 	int64_t connect_ms, header_ms;      /* of the last try; -1: none */
+
+	/* What plugins did to it. */
+	struct plugin_run *run;     /* NULL: they have nothing to do with it */
+	str method_sent, host_sent; /* instead of the client's, the service's; or unset */
+	str query_sent, body_sent;  /* when has_... */
+	bool has_query_sent, has_body_sent;
+	int too_large_status; /* of a body over body.max; 0: 413 by a page */
+	const char *too_large_message;
 
 	/* What is answered. */
 	int status;
@@ -71,9 +80,15 @@ bool wants_trailers(const struct req *r);   /* did the client say TE: trailers? 
 
 /* reply.c: answers of the gateway itself. */
 void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* in JSON */
-void reply_page(struct req *r, int status) SUSPENDS; /* error page, its type by Accept */
+void reply_answer(struct req *r, int status, str type, str body) SUSPENDS;   /* of a plugin */
+void reply_page(struct req *r, int status) SUSPENDS;    /* error page, its type by Accept */
+void reply_failure(struct req *r, int status) SUSPENDS; /* a page, or what a plugin wants */
+void reply_whole(struct req *r, str body) SUSPENDS;     /* the upstream's answer in one piece */
 void reply_redirect(struct req *r, int status, str location) SUSPENDS;
 void reply_upgrade(struct req *r, const char *protocols, const char *message) SUSPENDS; /* 426 */
+
+/* send.c: says "100 Continue" to who waits for it; false: the client is gone. */
+bool body_invite(struct req *r) SUSPENDS;
 
 /* real_ip.c: whom the request comes from. */
 void real_ip(struct req *r);

@@ -34,7 +34,7 @@ static enum outcome client_failed(struct trial *t, ssize_t end)
 
 /* ---- taking the body in ------------------------------------------------------------ */
 
-static bool send_continue(struct req *r)
+bool body_invite(struct req *r)
 {
 	struct iovec iov = { (char *)(uintptr_t) "HTTP/1.1 100 Continue\r\n\r\n", 25 };
 
@@ -83,14 +83,19 @@ bool take_body(struct trial *t)
 	struct req *r = t->r;
 	enum outcome end = OUTCOME_OK;
 
+	if (r->has_body_sent) {
+		t->is_gathered = true;
+		t->gathered = r->body_sent;
+		return true;
+	}
 	if (r->body.kind == HTTP_BODY_NONE)
 		return true;
-	if (!send_continue(r))
+	if (!body_invite(r))
 		end = OUTCOME_GONE;
 	else if (r->route->route->request_buffering)
 		end = buffer_body(t);
 	if (end == OUTCOME_FAILED) {
-		reply_page(r, t->status);
+		reply_failure(r, t->status);
 	} else if (end == OUTCOME_GONE) {
 		r->is_client_gone = true;
 		r->status = 499;

@@ -4,7 +4,7 @@
  * Runs on the connection's own fiber, so a stage may wait for a socket as if it
  * owned the thread.  Each stage lets the request go on (NEXT) or has answered
  * it (DONE). */
-#include "serve/req.h"
+#include "serve/phases.h"
 
 #include "base/uri.h"
 
@@ -113,21 +113,34 @@ static enum verdict find_route(struct req *r)
 		reply_upgrade(r, "HTTP/2", "Please use HTTP2 protocol");
 		return DONE;
 	}
-	if (!r->service) {
-		reply_message(r, 503, "no Service found with those values");
-		return DONE;
-	}
 	return NEXT;
 }
 
 static void build_path(struct req *r)
 {
-	str path = route_upstream_path(r->arena, &r->match, r->service->service->path, r->path);
+	str base = r->service ? r->service->service->path : STR_NONE;
 
-	if (r->in.has_query)
-		path = str_fmt(r->arena, STRF "?" STRF, STRV(path), STRV(r->in.query));
-	r->upstream_path = path;
+	r->upstream_path = route_upstream_path(r->arena, &r->match, base, r->path);
 	r->forwarded_prefix = route_stripped_prefix(&r->match, r->path);
+}
+
+static void append_query(struct req *r)
+{
+	str query = req_query(r);
+
+	if (query.s)
+		r->upstream_path =
+			str_fmt(r->arena, STRF "?" STRF, STRV(r->upstream_path), STRV(query));
+}
+
+static void proxy_it(struct req *r)
+{
+	if (!r->service) {
+		reply_message(r, 503, "no Service found with those values");
+		return;
+	}
+	append_query(r);
+	forward(r);
 }
 
 /* ---- the log line ------------------------------------------------------------------ */
@@ -200,17 +213,20 @@ void log_request(struct req *r)
 void serve(struct req *r)
 {
 	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
-	if (accept_request(r) == NEXT && find_route(r) == NEXT) {
+	if (accept_request(r) == NEXT && plugins_rewrite(r) == NEXT && find_route(r) == NEXT) {
 		build_path(r);
-		forward(r);
+		if (plugins_access(r) == NEXT)
+			proxy_it(r);
 	}
 	if (!r->client->tunnel) /* which logs when it ends */
 		log_request(r);
+	plugins_log(r);
 	if (r->snap)
 		current_release(r->snap, r->proxy->index);
 	r->snap = NULL;
 	r->route = NULL;
 	r->service = NULL;
+	r->run = NULL;
 }
 
 void serve_bad_head(struct req *r, int status)

@@ -128,17 +128,35 @@ struct value *set_find_by(const struct set *s, const char *field, str value)
 
 /* ---- decoding --------------------------------------------------------------------------- */
 
-static void *decode_all(struct declarative_config *d, const char *name, size_t *ret_n)
+static void *decode_set(struct declarative_config *d, const struct set *s, size_t *ret_n)
 {
-	const struct set *s = &d->sets[entity_index(str_of(name))];
-	const struct schema *schema = entity_schema(s->entity);
 	size_t size = s->entity->size;
 	char *all = s->n ? arena_zalloc(d->arena, arena_times_(s->n, size)) : NULL;
 
 	for (size_t i = 0; i < s->n; i++)
-		schema_decode(d->arena, schema, s->docs[i], all + i * size);
+		entity_decode(d->arena, s->entity, s->docs[i], all + i * size);
 	*ret_n = s->n;
 	return all;
+}
+
+static void *decode_all(struct declarative_config *d, const char *name, size_t *ret_n)
+{
+	return decode_set(d, &d->sets[entity_index(str_of(name))], ret_n);
+}
+
+/* Behind the core's. */
+static void decode_more(struct declarative_config *d)
+{
+	size_t first = entity_index(str_of("keys")) + 1;
+
+	d->config.more.v = NEWS(d->arena, struct entity_list, d->n_sets - first);
+	d->config.more.n = d->n_sets - first;
+	for (size_t i = first; i < d->n_sets; i++) {
+		struct entity_list *list = &d->config.more.v[i - first];
+
+		list->entity = d->sets[i].entity;
+		list->v = decode_set(d, &d->sets[i], &list->n);
+	}
 }
 
 #define DECODE(list) d->config.list.v = decode_all(d, #list, &d->config.list.n)
@@ -157,4 +175,5 @@ void sets_decode(struct declarative_config *d)
 	DECODE(vaults);
 	DECODE(key_sets);
 	DECODE(keys);
+	decode_more(d);
 }

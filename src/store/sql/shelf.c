@@ -121,15 +121,42 @@ static const struct {
 	IN_CONFIG(ca_certificates), IN_CONFIG(vaults), IN_CONFIG(key_sets),  IN_CONFIG(keys),
 };
 
+/* Behind the core's lists come those of the entities that plugins bring. */
 struct loading {
 	struct sql_store *store;
-	struct shelf *found[COUNT(lists)]; /* held */
+	const struct sql_entity **wanted;
+	struct shelf **found; /* of each that is wanted; held */
+	size_t n;
 };
+
+static bool is_listed(const struct entity *e)
+{
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		if (strcmp(e->name, lists[i].entity) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void want_all(struct arena *a, struct loading *g)
+{
+	struct sql_store *s = g->store;
+	bool is_core = true;
+
+	g->wanted = NEWS(a, const struct sql_entity *, s->n);
+	g->found = NEWS(a, struct shelf *, s->n);
+	for (size_t i = 0; i < COUNT(lists); i++)
+		g->wanted[g->n++] = sql_store_entity(s, entity_find(str_of(lists[i].entity)));
+	for (size_t i = 0; i < s->n; i++) {
+		if (!is_core && !is_listed(s->entities[i].entity))
+			g->wanted[g->n++] = &s->entities[i];
+		is_core &= strcmp(s->entities[i].entity->name, "keys") != 0;
+	}
+}
 
 static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const struct sql_entity *e,
 			      struct shelf *shelf)
 {
-	const struct schema *schema = entity_schema(e->entity);
 	struct arena *a = shelf->arena;
 	struct sql_rows rows;
 	size_t size = e->entity->size;
@@ -144,7 +171,7 @@ static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const str
 		struct value *doc;
 
 		PASS(sql_decode(a, e, &rows, i, &doc));
-		schema_decode(a, schema, doc, (char *)shelf->v + i * size);
+		entity_decode(a, e->entity, doc, (char *)shelf->v + i * size);
 	}
 	shelf->n = rows.n;
 	return NULL;
@@ -154,9 +181,8 @@ static struct err *load_lists(struct sql_link *l, void *arg)
 {
 	struct loading *g = arg;
 
-	for (size_t i = 0; i < COUNT(lists); i++) {
-		const struct sql_entity *e =
-			sql_store_entity(g->store, entity_find(str_of(lists[i].entity)));
+	for (size_t i = 0; i < g->n; i++) {
+		const struct sql_entity *e = g->wanted[i];
 		size_t index = (size_t)(e - g->store->entities);
 		uint64_t stamp;
 
@@ -176,17 +202,25 @@ struct err *sql_store_load(struct store *s_, struct arena *a, struct config *ret
 {
 	struct sql_store *s = sql_store_of(s_);
 	struct loading g = { .store = s };
-	struct err *e = s->db->run(s->db, a, SQL_USE_LOAD, load_lists, &g);
+	struct err *e;
 
+	want_all(a, &g);
+	e = s->db->run(s->db, a, SQL_USE_LOAD, load_lists, &g);
 	*ret = (struct config){ 0 };
 	memset(ret->hash, '0', sizeof(ret->hash) - 1);
-	for (size_t i = 0; i < COUNT(lists); i++) {
-		struct any_list *list = (struct any_list *)((char *)ret + lists[i].offset);
+	ret->more.v = NEWS(a, struct entity_list, g.n);
+	for (size_t i = 0; i < g.n; i++) {
+		struct shelf *found = g.found[i];
 
-		if (!g.found[i])
+		if (!found)
 			continue;
-		*list = (struct any_list){ g.found[i]->v, g.found[i]->n };
-		arena_on_end(a, shelf_drop, g.found[i]);
+		if (i < COUNT(lists))
+			*(struct any_list *)((char *)ret + lists[i].offset) =
+				(struct any_list){ found->v, found->n };
+		else
+			ret->more.v[ret->more.n++] =
+				(struct entity_list){ g.wanted[i]->entity, found->v, found->n };
+		arena_on_end(a, shelf_drop, found);
 	}
 	return e;
 }

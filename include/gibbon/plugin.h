@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plugin - the door for plugins, ours and everybody's: nothing else may be included.
+ *
+ * A plugin is a constant `struct plugin`: its rows of configuration, its rank, and
+ * a handler for each phase that it has something to say in.  Handlers are straight
+ * lines on the request's own fiber: what is marked SUSPENDS waits and goes on below.
+ * A handler lets the request go on (NEXT) or has answered it (DONE, by respond_*()).
+ *
+ *	rewrite -> [route] -> access -> [upstream] -> response -> header_filter
+ *	                                              -> body_filter -> log
+ *
+ * rewrite sees every request, and only plugins that are configured for everybody.
+ * In access each plugin is chosen by route, service and consumer, by descending
+ * priority; once one has answered, no other access handler runs, but the later phases
+ * of all of them do.  response means that the upstream's whole answer is there
+ * before its head is sent.  body_filter sees it piece by piece.
+ *
+ * Configuration is validated, decoded, immutable, and lives as long as the request.
+ * Text that a plugin hands over must live in req_arena().
+ *
+ * Versions of this door:
+ *	1	2026-11	the first */
+#pragma once
+
+#define GIBBON_PLUGIN_API 1
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/regex.h"
+#include "base/tally.h"
+#include "base/uri.h"
+#include "http/http.h"
+#include "model/entity.h"
+#include "model/model.h"
+#include "model/rows.h"
+
+struct req;  /* a request on its way */
+struct cidr; /* an IP network */
+struct multipart;
+
+enum verdict { NEXT, DONE };
+
+enum phase {
+	PHASE_CERTIFICATE, /* of TLS handshakes: kept for later */
+	PHASE_PREREAD,     /* of streams: kept for later */
+	PHASE_REWRITE,
+	PHASE_ACCESS,
+	PHASE_RESPONSE,
+	PHASE_HEADER_FILTER,
+	PHASE_BODY_FILTER,
+	PHASE_LOG,
+	PHASES,
+};
+
+typedef enum verdict phase_fn(struct req *r, const void *conf) SUSPENDS;
+
+enum plugin_protocols {
+	PROTOCOLS_HTTP,        /* grpc, grpcs, http, https */
+	PROTOCOLS_ALL,         /* and streams */
+	PROTOCOLS_UNSPECIFIED, /* as all, without a row of its own */
+};
+
+/* Scopes in which a plugin may not be configured. */
+enum { NO_CONSUMER = 1, NO_ROUTE = 2, NO_SERVICE = 4 };
+
+/* What a plugin is told of the node when it starts. */
+struct plugin_node {
+	const char *version; /* of the gateway */
+	str hostname, node_id;
+	int64_t worker_pid;
+	int loops;
+};
+
+/* Answers GET of a path of the Admin API (and the Status API): text in a. */
+struct plugin_page {
+	const char *path; /* "/metrics"; NULL ends the list */
+	const char *content_type;
+	void (*write)(struct buf *out);
+};
+
+struct plugin {
+	const char *name;
+	const char *version; /* NULL: the contract's, "3.2.2" */
+	const char *help;
+	int64_t priority; /* higher runs earlier; equal ones by name, descending */
+	size_t conf_size;
+	const struct field *conf;        /* rows that decode into conf_size bytes */
+	const struct check *conf_checks; /* of the configuration as a record, or NULL */
+	const struct check *checks;      /* of the whole entity: "config.policy", or NULL */
+	unsigned refuses;                /* NO_CONSUMER and the like */
+	enum plugin_protocols protocols;
+	const struct entity *const *entities; /* that it brings, up to NULL; or NULL */
+	const struct plugin_page *pages;      /* or NULL */
+
+	/* Once per process, before requests and after them. */
+	void (*start)(const struct plugin_node *node);
+	void (*stop)(void);
+
+	/* Makes of a decoded configuration what rows cannot (patterns, addresses), in the
+	 * snapshot's arena. */
+	struct err *(*prepare)(struct arena *a, void *conf);
+
+	phase_fn *on[PHASES];
+};
+
+/* Every plugin that was built in, up to NULL. */
+extern const struct plugin *const plugins_built_in[];
+
+/* ---- the request ---------------------------------------------------------------------- */
+
+struct arena *req_arena(const struct req *r);
+
+/* Memory of a plugin for this request, zeroed when it is first asked for. */
+#define req_ctx(r, T, plugin) ((T *)req_ctx_of((r), (plugin), sizeof(T)))
+void *req_ctx_of(struct req *r, const struct plugin *p, size_t size);
+
+/* An object that all plugins of the request share. */
+struct value *req_shared(struct req *r);
+
+const struct http_request *req_in(const struct req *r); /* as it was read */
+str req_path(const struct req *r);                      /* normalised, without the query */
+str req_host(const struct req *r);                      /* lower case, without port */
+str req_client_ip(const struct req *r);                 /* after real-IP processing */
+str req_scheme(const struct req *r);                    /* of the client's connection */
+uint16_t req_port(const struct req *r);                 /* that it came to */
+bool req_client_is_in(const struct req *r, const struct cidr *network); /* of network_new */
+bool req_client_is_local(const struct req *r); /* over a Unix socket, so without address */
+str req_server_ip(const struct req *r);
+uint64_t req_connection(const struct req *r);    /* its number, of the worker */
+unsigned req_of_connection(const struct req *r); /* which request on it, from 1 */
+bool req_is_grpc(const struct req *r);
+int64_t req_started_ms(const struct req *r); /* wall clock */
+
+/* Headers, as they came and as they go on; to be changed in rewrite and access. */
+struct http_headers *req_headers(struct req *r);
+str req_header(const struct req *r, str name); /* the first, or STR_NONE */
+unsigned req_header_count(const struct req *r, str name);
+void req_set_header(struct req *r, str name, str value); /* takes the place of all of that name */
+void req_add_header(struct req *r, str name, str value);
+void req_remove_header(struct req *r, str name);
+
+str req_method(const struct req *r); /* that goes on */
+void req_set_method(struct req *r, str method);
+void req_set_host(struct req *r, str host); /* the Host that the upstream gets */
+
+/* The path for the upstream (access), without its query. */
+str req_upstream_path(const struct req *r);
+void req_set_upstream_path(struct req *r, str path);
+
+/* The query that goes on.  Arguments are decoded; setting them encodes them again. */
+str req_query(const struct req *r); /* STR_NONE: there is none */
+struct uri_args req_args(struct req *r);
+void req_set_args(struct req *r, const struct uri_args *args);
+
+/* The whole body; false when the request was answered (too large, broken), and then the
+ * handler returns DONE. */
+bool req_body(struct req *r, str *ret) SUSPENDS;
+void req_set_body(struct req *r, str body);
+
+/* A body as arguments: a JSON object, a form, or the parts of a multipart form (those with
+ * a name).  Arguments that come more than once are arrays.  False: answered. */
+enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM, BODY_MULTIPART };
+struct body_args {
+	enum body_kind kind;
+	struct value *args;      /* an object, to be changed; empty for BODY_OTHER */
+	struct multipart *parts; /* as they came */
+};
+bool req_body_args(struct req *r, struct body_args *ret) SUSPENDS;
+void req_set_body_args(struct req *r, const struct body_args *args);
+
+/* Refuses a body that turns out to be larger than that, with this status and message. */
+void req_limit_body(struct req *r, uint64_t most, int status, const char *message);
+
+const struct route *req_route(const struct req *r);     /* NULL: none */
+const struct service *req_service(const struct req *r); /* NULL: none */
+/* Groups of the route's regex: by name, or by number from 1 ("1"). STR_NONE: no such. */
+str req_capture(const struct req *r, str name);
+
+/* ---- who it is from -------------------------------------------------------------------- */
+
+struct credential {
+	str id;         /* shown in logs */
+	str identifier; /* X-Credential-Identifier; may be empty */
+	uuid consumer;
+};
+
+const struct consumer *req_consumer(const struct req *r);
+const struct credential *req_credential(const struct req *r);
+strs req_groups(const struct req *r); /* authenticated groups */
+void req_set_groups(struct req *r, strs groups);
+
+/* From now on the request is this consumer's (may be NULL) by that credential (NULL:
+ * anonymous); sets the headers that tell the upstream. */
+void req_authenticate(struct req *r, const struct consumer *consumer, const struct credential *by);
+
+/* As the consumer called `anonymous`, by id or username; DONE (500) when there is none. */
+enum verdict req_authenticate_anonymous(struct req *r, str anonymous) SUSPENDS;
+
+const struct consumer *consumer_find(struct req *r, uuid id) SUSPENDS;
+
+/* Of an entity that a plugin brings: by a unique field, and all of a consumer's.  Each
+ * is the entity's struct.  What has outlived its ttl is not there. */
+const void *credential_find(struct req *r, const struct entity *e, const char *field, str value)
+	SUSPENDS;
+struct found {
+	const void **v;
+	size_t n;
+};
+struct found credentials_of(struct req *r, const struct entity *e, uuid consumer) SUSPENDS;
+
+/* ---- answers ---------------------------------------------------------------------------- */
+
+/* Error in the form that Accept asks for, JSON if in doubt. */
+enum verdict respond_error(struct req *r, int status, const char *format, ...) PRINTF(3, 4);
+/* {"message":"..."} */
+enum verdict respond_message(struct req *r, int status, const char *format, ...) PRINTF(3, 4);
+enum verdict respond_json(struct req *r, int status, const struct value *v);
+/* Any body; no Content-Type when type is empty. */
+enum verdict respond(struct req *r, int status, str type, str body);
+
+/* Fields of the reply.  Before header_filter: those that go into it, whoever makes it. */
+struct http_headers *reply_headers(struct req *r);
+str reply_header(const struct req *r, str name);
+void reply_set_header(struct req *r, str name, str value);
+void reply_add_header(struct req *r, str name, str value);
+void reply_remove_header(struct req *r, str name);
+int reply_status(const struct req *r);
+void reply_set_status(struct req *r, int status); /* up to header_filter */
+bool reply_is_proxied(const struct req *r);       /* the upstream's, not the gateway's */
+
+/* In header_filter: body_filter will change the body, so its length is not known. */
+void reply_will_change(struct req *r);
+/* In body_filter: the piece at hand (may be empty), and what takes its place. */
+str reply_piece(const struct req *r, bool *ret_is_last);
+void reply_set_piece(struct req *r, str piece);
+/* In response: the whole body. */
+str reply_body(const struct req *r);
+void reply_set_body(struct req *r, str body);
+
+/* ---- in log ------------------------------------------------------------------------------- */
+
+/* The entry that all logging plugins write. */
+struct value *log_entry(struct req *r);
+
+struct req_figures {
+	int64_t request_ms, upstream_ms, kong_ms; /* upstream_ms: -1 when not proxied */
+	uint64_t bytes_in, bytes_out;
+};
+struct req_figures req_figures(const struct req *r);
+
+/* ---- what else plugins need -------------------------------------------------------------- */
+
+/* "10.0.0.0/8", "::1"; NULL when it is none. */
+const struct cidr *network_new(struct arena *a, str text);
+
+void digest_md5(str data, uint8_t ret[16]);
+void digest_sha1(str data, uint8_t ret[20]);
+void digest_sha256(str data, uint8_t ret[32]);
+str base64_encode(struct arena *a, str data);
+bool base64_decode(struct arena *a, str text, str *ret);
+str hex_encode(struct arena *a, str data);

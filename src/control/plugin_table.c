@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/plugin_table.h"
+
+#include "model/plugin_schema.h"
+
+#define CONTRACT_VERSION "3.2.2"
+#define ENTITIES_OF_ALL  48
+
+static struct {
+	struct arena *arena; /* never ends */
+	bool is_registered, is_started;
+	strs enabled;
+	const struct entity *entities[ENTITIES_OF_ALL + 1];
+} table;
+
+/* ---- rows of the entity plugins ---------------------------------------------------- */
+
+/* clang-format off */
+static const struct field scope_rows[] = {
+	PLUGIN_NO_CONSUMER,
+	PLUGIN_NO_ROUTE,
+	PLUGIN_NO_SERVICE,
+};
+static const struct field protocols_http = PLUGIN_PROTOCOLS_HTTP;
+static const struct field protocols_all = PLUGIN_PROTOCOLS;
+/* clang-format on */
+
+/* The order is the one in which Kong shows them. */
+static const struct field *rows_of(struct arena *a, const struct plugin *p)
+{
+	struct field *rows = NEWS(a, struct field, 6);
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT(scope_rows); i++) {
+		if (p->refuses >> i & 1)
+			rows[n++] = scope_rows[i];
+	}
+	if (p->protocols != PROTOCOLS_UNSPECIFIED)
+		rows[n++] = p->protocols == PROTOCOLS_HTTP ? protocols_http : protocols_all;
+	rows[n++] = (struct field)PLUGIN_CONFIG(p->conf, .checks = p->conf_checks,
+						.record_size = p->conf_size);
+	return rows; /* a zeroed row is the end */
+}
+
+static void add(struct arena *a, const struct plugin *p)
+{
+	struct plugin_schema *s = NEW(a, struct plugin_schema);
+
+	*s = (struct plugin_schema){
+		.name = p->name,
+		.version = p->version ? p->version : CONTRACT_VERSION,
+		.priority = p->priority,
+		.help = p->help,
+		.fields = rows_of(a, p),
+		.checks = p->checks,
+	};
+	plugin_schema_add(s);
+}
+
+/* ---- what is enabled ----------------------------------------------------------------- */
+
+static const struct plugin *find_built_in(str name)
+{
+	for (const struct plugin *const *p = plugins_built_in; *p; p++) {
+		if (str_is(name, (*p)->name))
+			return *p;
+	}
+	return NULL;
+}
+
+static bool is_enabled(const struct plugin *p)
+{
+	for (size_t i = 0; i < table.enabled.n; i++) {
+		if (str_is(table.enabled.v[i], p->name))
+			return true;
+	}
+	return false;
+}
+
+static void list_entities(void)
+{
+	size_t n = 0;
+
+	memset(table.entities, 0, sizeof(table.entities));
+	for (size_t i = 0; plugins_built_in[i]; i++) {
+		const struct entity *const *e = plugins_built_in[i]->entities;
+
+		for (; is_enabled(plugins_built_in[i]) && e && *e; e++) {
+			if (n == ENTITIES_OF_ALL)
+				die("plugins bring more than %d entities", ENTITIES_OF_ALL);
+			table.entities[n++] = *e;
+		}
+	}
+}
+
+/* Those that the settings name themselves, and not by "bundled", must be there. */
+static struct err *check_names(const struct settings *s)
+{
+	for (size_t i = 0; i < s->plugins.n; i++) {
+		str name = s->plugins.v[i];
+
+		if (str_is(name, "bundled") || str_is(name, "off") || find_built_in(name))
+			continue;
+		return err_hint(
+			FAIL(ERR_INVALID, STRF " plugin is enabled but not installed", STRV(name)),
+			"Take it out of the property plugins.");
+	}
+	return NULL;
+}
+
+struct err *plugins_enable(const struct settings *s)
+{
+	PASS(check_names(s));
+	if (!table.arena)
+		table.arena = arena_new();
+	for (size_t i = 0; plugins_built_in[i] && !table.is_registered; i++)
+		add(table.arena, plugins_built_in[i]);
+	table.is_registered = true;
+	table.enabled = (strs){ NEWS(table.arena, str, s->loaded_plugins.n), s->loaded_plugins.n };
+	for (size_t i = 0; i < s->loaded_plugins.n; i++)
+		table.enabled.v[i] = str_copy(table.arena, s->loaded_plugins.v[i]);
+	plugin_schemas_enable(table.enabled);
+	list_entities();
+	return NULL;
+}
+
+const struct plugin *plugin_find(str name)
+{
+	const struct plugin *p = find_built_in(name);
+
+	return p && is_enabled(p) ? p : NULL;
+}
+
+const struct plugin *plugin_at(size_t i)
+{
+	for (size_t k = 0; plugins_built_in[k]; k++) {
+		if (is_enabled(plugins_built_in[k]) && i-- == 0)
+			return plugins_built_in[k];
+	}
+	return NULL;
+}
+
+const struct entity *const *plugins_entities(void)
+{
+	return table.entities;
+}
+
+/* ---- life ------------------------------------------------------------------------------- */
+
+void plugins_start(const struct plugin_node *node)
+{
+	const struct plugin *p;
+
+	for (size_t i = 0; (p = plugin_at(i)); i++) {
+		if (p->start)
+			p->start(node);
+	}
+	table.is_started = true;
+}
+
+void plugins_stop(void)
+{
+	const struct plugin *p;
+
+	for (size_t i = 0; table.is_started && (p = plugin_at(i)); i++) {
+		if (p->stop)
+			p->stop();
+	}
+	table.is_started = false;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plugin_table - the plugins of this program, and which of them the settings allow.
+ *
+ * A plugin's rows become a variant of the entity plugins (model/plugin_schema.h), the
+ * entities that it brings follow the core's.  Done once per process, before
+ * entities_start() and before other threads are there; doing it again with the same
+ * settings changes nothing. */
+#pragma once
+
+#include "settings/settings.h"
+#include <gibbon/plugin.h>
+
+/* Names in `plugins` that are neither known nor meant to be are an error. */
+MUST_CHECK struct err *plugins_enable(const struct settings *s);
+
+/* NULL: there is none, or it is not enabled. */
+const struct plugin *plugin_find(str name);
+
+/* The i-th enabled one, by name; NULL behind the last. */
+const struct plugin *plugin_at(size_t i);
+
+/* Entities of those enabled, for entities_options.more. */
+const struct entity *const *plugins_entities(void);
+
+/* Around the life of the loops. */
+void plugins_start(const struct plugin_node *node);
+void plugins_stop(void);

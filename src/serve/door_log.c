@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plugin door: what is logged of a request (gibbon/plugin.h). */
+#include "serve/phases.h"
+
+#include "schema/schema.h"
+
+static void set(struct req *r, struct value *to, const char *key, struct value *v)
+{
+	value_set(r->arena, to, str_of(key), v);
+}
+
+static void set_int(struct req *r, struct value *to, const char *key, int64_t i)
+{
+	set(r, to, key, value_int(r->arena, i));
+}
+
+static void set_str(struct req *r, struct value *to, const char *key, str s)
+{
+	set(r, to, key, value_str(r->arena, str_to_utf8(r->arena, s)));
+}
+
+/* Several under one key are a list. */
+static void put(struct arena *a, struct value *to, str key, struct value *v)
+{
+	struct value *before = value_get_str(to, key), *list;
+
+	if (!before) {
+		value_set(a, to, key, v);
+	} else if (before->kind == VALUE_ARRAY) {
+		value_add(a, before, v);
+	} else {
+		list = value_array(a);
+		value_add(a, list, before);
+		value_add(a, list, v);
+		value_set(a, to, key, list);
+	}
+}
+
+static struct value *headers_value(struct req *r, const struct http_headers *h, bool is_request)
+{
+	struct value *v = value_object(r->arena);
+
+	for (unsigned i = 0; i < h->n; i++) {
+		bool is_secret = is_request && (h->v[i].id == HTTP_AUTHORIZATION ||
+						h->v[i].id == HTTP_PROXY_AUTHORIZATION);
+
+		put(r->arena, v, str_lower(r->arena, h->v[i].name),
+		    value_str(r->arena,
+			      is_secret ? STR("REDACTED") : str_to_utf8(r->arena, h->v[i].value)));
+	}
+	return v;
+}
+
+static struct value *query_value(struct req *r)
+{
+	struct uri_args args = uri_args(r->arena, r->in.has_query ? r->in.query : STR_NONE, 100);
+	struct value *v = value_object(r->arena);
+
+	for (size_t i = 0; i < args.n; i++)
+		put(r->arena, v, str_to_utf8(r->arena, args.v[i].key),
+		    args.v[i].value.s ? value_str(r->arena, str_to_utf8(r->arena, args.v[i].value))
+				      : value_bool(r->arena, true));
+	return v;
+}
+
+static void add_tls(struct req *r, struct value *to)
+{
+	struct value *v = value_object(r->arena);
+
+	if (!r->client->sock.tls)
+		return;
+	set(r, v, "version", value_text(r->arena, tls_version(r->client->sock.tls)));
+	set(r, v, "cipher", value_text(r->arena, tls_cipher(r->client->sock.tls)));
+	set(r, v, "client_verify", value_text(r->arena, "NONE"));
+	set(r, to, "tls", v);
+}
+
+struct req_figures req_figures(const struct req *r)
+{
+	int64_t took = loop_now_ms() - r->start_ms;
+	int64_t waited = r->upstream_code && r->balanced_ms ? r->answered_ms - r->balanced_ms : -1;
+	size_t head = (size_t)(r->in.target.n + r->in.method_name.n) + 12;
+
+	for (unsigned i = 0; i < r->in.headers.n; i++)
+		head += r->in.headers.v[i].name.n + r->in.headers.v[i].value.n + 4;
+	return (struct req_figures){
+		.request_ms = took,
+		.upstream_ms = waited,
+		.kong_ms = r->balanced_ms ? r->balanced_ms - r->start_ms
+					  : r->answered_ms - r->start_ms,
+		.bytes_in = head + r->body.received,
+		.bytes_out = r->bytes_sent,
+	};
+}
+
+static struct value *request_value(struct req *r, const struct req_figures *f)
+{
+	struct value *v = value_object(r->arena);
+	str scheme = req_scheme(r);
+
+	set_str(r, v, "uri", r->in.target);
+	set_str(r, v, "url",
+		str_fmt(r->arena, STRF "://" STRF ":%u" STRF, STRV(scheme), STRV(r->host),
+			req_port(r), STRV(r->in.target)));
+	set(r, v, "querystring", query_value(r));
+	set_str(r, v, "method", r->in.method_name);
+	set(r, v, "headers", headers_value(r, &r->in.headers, true));
+	set_int(r, v, "size", (int64_t)f->bytes_in);
+	add_tls(r, v);
+	return v;
+}
+
+static struct value *response_value(struct req *r, const struct req_figures *f)
+{
+	struct value *v = value_object(r->arena);
+
+	set_int(r, v, "status", r->status);
+	set(r, v, "headers", headers_value(r, &r->reply, false));
+	set_int(r, v, "size", (int64_t)f->bytes_out);
+	return v;
+}
+
+static struct value *tries_value(struct req *r)
+{
+	struct value *list = value_array(r->arena), *v = value_object(r->arena);
+	char ip[ADDRESS_TEXT];
+	size_t n = address_ip(&r->pick.address, ip);
+	int64_t ago = loop_now_ms() - r->balanced_ms;
+
+	set_int(r, v, "balancer_start", clock_wall_ms() - ago);
+	set_int(r, v, "balancer_latency", 0);
+	set_str(r, v, "ip", str_copy(r->arena, str_at(ip, n)));
+	set_int(r, v, "port", address_port(&r->pick.address));
+	value_add(r->arena, list, v);
+	return list;
+}
+
+/* An entity as the Admin API shows it, made from its struct by its rows. */
+static struct value *entity_value(struct req *r, const char *name, const void *item)
+{
+	return schema_encode(r->arena, entity_schema(entity_find(str_of(name))), item);
+}
+
+static void add_who(struct req *r, struct value *v)
+{
+	const struct consumer *c = req_consumer(r);
+	const struct credential *by = req_credential(r);
+	struct value *who;
+
+	if (c)
+		set(r, v, "consumer", entity_value(r, "consumers", c));
+	if (!by)
+		return;
+	who = value_object(r->arena);
+	set_str(r, who, "id", by->id);
+	if (!uuid_is_none(by->consumer))
+		set_str(r, who, "consumer_id", uuid_str(r->arena, by->consumer));
+	set(r, v, "authenticated_entity", who);
+}
+
+struct value *log_entry(struct req *r)
+{
+	struct value *v = value_object(r->arena), *latencies = value_object(r->arena);
+	struct req_figures f = req_figures(r);
+
+	set(r, v, "request", request_value(r, &f));
+	set_str(r, v, "upstream_uri", r->upstream_path.s ? r->upstream_path : STR(""));
+	set(r, v, "response", response_value(r, &f));
+	if (r->balanced_ms)
+		set(r, v, "tries", tries_value(r));
+	set_int(r, latencies, "kong", f.kong_ms);
+	set_int(r, latencies, "proxy", f.upstream_ms);
+	set_int(r, latencies, "request", f.request_ms);
+	set(r, v, "latencies", latencies);
+	if (r->route)
+		set(r, v, "route", entity_value(r, "routes", r->route->route));
+	if (r->service)
+		set(r, v, "service", entity_value(r, "services", r->service->service));
+	add_who(r, v);
+	set_str(r, v, "client_ip", r->client_ip);
+	set_int(r, v, "started_at", req_started_ms(r));
+	return v;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plugin door: answers, and changes to replies (gibbon/plugin.h). */
+#include "serve/phases.h"
+
+#include "base/json.h"
+
+/* ---- answering ----------------------------------------------------------------------- */
+
+/* What gRPC's clients are told for a status of HTTP. */
+static int grpc_status(int status)
+{
+	/* clang-format off */
+	static const struct {
+		int http, grpc;
+	} rows[] = {
+		{ 200, 0 }, { 400, 3 }, { 401, 16 }, { 403, 7 },  { 404, 5 },  { 409, 6 },
+		{ 429, 8 }, { 499, 1 }, { 500, 13 }, { 501, 12 }, { 503, 14 }, { 504, 4 },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (rows[i].http == status)
+			return rows[i].grpc;
+	}
+	return 2; /* unknown */
+}
+
+static void tell_grpc(struct req *r, int status, str message)
+{
+	reply_set_header(r, STR("grpc-status"), str_fmt(r->arena, "%d", grpc_status(status)));
+	reply_set_header(r, STR("grpc-message"), message);
+}
+
+enum verdict respond(struct req *r, int status, str type, str body)
+{
+	r->run->answer = (struct plugin_answer){
+		.is_given = true,
+		.status = status,
+		.type = type,
+		.body = body,
+	};
+	return DONE;
+}
+
+/* In that a message may say more than its fixed words: escaped as JSON where it is JSON. */
+enum verdict respond_error(struct req *r, int status, const char *format, ...)
+{
+	str type, message, body;
+	va_list args;
+
+	va_start(args, format);
+	message = str_vfmt(r->arena, format, args);
+	va_end(args);
+	if (req_is_grpc(r)) {
+		tell_grpc(r, status, message);
+		return respond(r, status, STR("application/grpc"), STR(""));
+	}
+	body = error_answer(r->arena, message, req_header(r, STR("Accept")), &type);
+	return respond(r, status, type, body);
+}
+
+enum verdict respond_message(struct req *r, int status, const char *format, ...)
+{
+	va_list args;
+	str message;
+
+	va_start(args, format);
+	message = str_vfmt(r->arena, format, args);
+	va_end(args);
+	if (req_is_grpc(r)) {
+		tell_grpc(r, status, message);
+		return respond(r, status, STR("application/grpc"), STR(""));
+	}
+	return respond(r, status, error_json_type, error_json(r->arena, message));
+}
+
+enum verdict respond_json(struct req *r, int status, const struct value *v)
+{
+	return respond(r, status, error_json_type, json_text(r->arena, v, JSON_COMPACT));
+}
+
+/* ---- fields of the reply ---------------------------------------------------------------- */
+
+struct http_headers *reply_headers(struct req *r)
+{
+	return r->run->has_reply ? &r->reply : &r->run->early;
+}
+
+str reply_header(const struct req *r, str name)
+{
+	const struct http_header *h =
+		http_get_str(r->run->has_reply ? &r->reply : &r->run->early, name);
+
+	return h ? h->value : STR_NONE;
+}
+
+void reply_set_header(struct req *r, str name, str value)
+{
+	http_set_str(r->arena, reply_headers(r), name, value);
+}
+
+void reply_add_header(struct req *r, str name, str value)
+{
+	http_add(r->arena, reply_headers(r), name, value);
+}
+
+void reply_remove_header(struct req *r, str name)
+{
+	http_remove_str(reply_headers(r), name);
+}
+
+int reply_status(const struct req *r)
+{
+	return r->status;
+}
+
+void reply_set_status(struct req *r, int status)
+{
+	r->status = status;
+	r->reason = http_reason(status);
+}
+
+bool reply_is_proxied(const struct req *r)
+{
+	return r->upstream_code != 0;
+}
+
+/* ---- its body ------------------------------------------------------------------------------ */
+
+void reply_will_change(struct req *r)
+{
+	r->run->will_change = true;
+	http_remove(&r->reply, HTTP_CONTENT_LENGTH);
+}
+
+str reply_piece(const struct req *r, bool *ret_is_last)
+{
+	*ret_is_last = r->run->is_last_piece;
+	return r->run->piece;
+}
+
+void reply_set_piece(struct req *r, str piece)
+{
+	r->run->piece = piece;
+}
+
+str reply_body(const struct req *r)
+{
+	return r->run->whole;
+}
+
+void reply_set_body(struct req *r, str body)
+{
+	r->run->whole = body;
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which plugins run, with which configuration, and what stops a start."""
+import pytest
+
+from harness.config import declarative, route, service
+
+
+def key(name, **config):
+    return {'name': 'key-auth', 'config': {'key_names': [name], **config}}
+
+
+def test_a_plugin_that_is_not_enabled_stops_the_load(gateway):
+    config = declarative(plugins=[{'name': 'key-auth'}])
+    one = gateway(config, start=False, conf={'plugins': 'off'})
+    done = one.cli('check', conf=False)
+    done = one.cli('start', timeout=20)
+    assert done.returncode != 0
+    assert "plugin 'key-auth' not enabled; add it to the 'plugins' configuration property" in \
+        done.stdout + done.stderr + one.log()
+
+
+def test_a_plugin_that_is_not_installed_stops_the_start(gateway):
+    one = gateway(declarative(), start=False, conf={'plugins': 'bundled,mine'})
+    done = one.cli('start', timeout=20)
+    assert done.returncode != 0
+    assert 'mine plugin is enabled but not installed' in done.stdout + done.stderr + one.log()
+
+
+def test_the_most_special_configuration_is_the_one_that_runs(gateway, origin):
+    where = origin()
+    one = gateway(declarative(
+        {**service(where, {**route(paths=['/r']), 'plugins': [key('r')]},
+                   route(paths=['/s'])), 'plugins': [key('s')]},
+        service(where, route(paths=['/g'])),
+        service(where, {**route(paths=['/off']),
+                        'plugins': [{**key('off'), 'enabled': False}]}),
+        plugins=[key('g')],
+        consumers=[{'username': 'jo', 'keyauth_credentials': [{'key': 'good'}]}]))
+    for path in 'rsg':
+        for name in 'rsg':
+            answer = one.get(f'/{path}', headers=[(name, 'good')])
+            assert answer.status == (200 if path == name else 401), (path, name)
+    assert one.get('/off', headers=[('g', 'good')]).status == 200
+    assert one.get('/off', headers=[('off', 'good')]).status == 401
+
+
+def test_a_route_without_service_is_guarded_first(gateway):
+    one = gateway(declarative(routes=[{**route(paths=['/']), 'plugins': [key('k')]}],
+                              consumers=[{'username': 'jo',
+                                          'keyauth_credentials': [{'key': 'good'}]}]))
+    assert one.get('/').status == 401
+    answer = one.get('/', headers=[('k', 'good')])
+    assert (answer.status, answer.json()) == (503, {'message': 'no Service found with those values'})
+    assert one.get('/', host='x').status == 401
