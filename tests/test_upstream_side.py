@@ -354,3 +354,32 @@ def test_a_client_that_leaves_a_download_ends_it_upstream(gateway, origin):
         c.send(request_bytes('GET', '/down'))
         c.read_head()
     assert ended.wait(5)
+
+
+def test_a_client_that_leaves_while_the_service_does_not_answer_its_call(gateway):
+    s, fill = full_listener()
+    try:
+        g = gateway(declarative(service(f'http://127.0.0.1:{s.getsockname()[1]}', route(paths=['/']),
+                                        connect_timeout=60000)))
+        c = g.client()
+        c.send(request_bytes('GET', '/call'))
+        wait_for(lambda: g.api('/status').json()['server']['connections_writing'] >= 2, 'the request')
+        c.close()
+        wait_for(lambda: '"GET /call HTTP/1.1" 499 ' in g.log('access.log'), 'the 499 in the log')
+    finally:
+        for one in (s, *fill):
+            one.close()
+
+
+def test_a_client_that_leaves_while_the_service_does_not_take_its_body(gateway):
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(('127.0.0.1', 0))
+        deaf.listen()
+        g = gateway(declarative(service(f'http://127.0.0.1:{deaf.getsockname()[1]}', route(paths=['/']))))
+        c = g.client()
+        c.send(request_bytes('POST', '/give', body=b'x' * (16 << 20)))
+        taken, _ = deaf.accept()
+        with taken:
+            c.close()
+            wait_for(lambda: '"POST /give HTTP/1.1" 499 ' in g.log('access.log'), 'the 499 in the log')

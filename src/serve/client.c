@@ -117,6 +117,26 @@ void client_accept(struct proxy *p, const struct listener *l, int fd, const stru
 	fiber_start_now("client", run, c);
 }
 
+static void on_hangup(struct io *io)
+{
+	struct client *c = CONTAINER(CONTAINER(io, struct sock, io), struct client, sock);
+
+	if (io->ready & IO_HUP)
+		fiber_cancel(c->watched);
+}
+
+void client_watch(struct client *c)
+{
+	c->watched = fiber_self();
+	io_park(&c->sock.io, on_hangup);
+}
+
+void client_unwatch(struct client *c)
+{
+	io_unpark(&c->sock.io);
+	c->watched = NULL;
+}
+
 /* ---- heads ------------------------------------------------------------------- */
 
 static ssize_t parse_head(struct req *r, char *p, size_t n, size_t *scanned)

@@ -29,6 +29,7 @@ struct client {
 	unsigned requests;
 	deadline keep_until;   /* life of the connection at most */
 	struct tunnel *tunnel; /* that has taken the connection over, or NULL */
+	struct fiber *watched; /* to be cancelled when the client hangs up, or NULL */
 	bool is_trusted;       /* peer is one of trusted_ips */
 	bool is_greeted;       /* PROXY header and handshake are behind it */
 	bool is_tls;
@@ -40,3 +41,8 @@ struct client {
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer);
 void client_close(struct client *c);
 void client_hurry(struct client *c); /* parked: little time is left for its next request */
+
+/* While the running fiber waits for something else than the client: when that hangs up, the
+ * fiber is cancelled.  A client that goes on speaking in between is not watched any more. */
+void client_watch(struct client *c);
+void client_unwatch(struct client *c);

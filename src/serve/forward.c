@@ -42,6 +42,19 @@ static str server_name(const struct req *r)
 	return host;
 }
 
+static enum link_end connect_new(struct trial *t, const struct link_target *target,
+				 const char **why)
+{
+	struct req *r = t->r;
+	int64_t timeout_ms = timeout_of(r->service->service->connect_timeout);
+	enum link_end end;
+
+	client_watch(r->client);
+	end = link_open(r->proxy->links, target, deadline_in(timeout_ms), &t->link, why);
+	client_unwatch(r->client);
+	return end;
+}
+
 static enum outcome connect_to(struct trial *t)
 {
 	struct req *r = t->r;
@@ -58,8 +71,8 @@ static enum outcome connect_to(struct trial *t)
 
 	if (s->tls)
 		target.server_name = server_name(r);
-	end = link_open(r->proxy->links, &target,
-			deadline_in(timeout_of(s->service->connect_timeout)), &t->link, &why);
+	end = link_take(r->proxy->links, &target, &t->link) ? LINK_OK
+							    : connect_new(t, &target, &why);
 	r->connect_ms = loop_now_ms() - start;
 	if (end == LINK_OK) {
 		t->link->requests++;

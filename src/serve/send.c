@@ -256,7 +256,9 @@ enum outcome send_request(struct trial *t)
 		return trial_failed(t, 500, TRY_ANSWERED, "the head is too large");
 	iov[0] = (struct iovec){ head->data, n };
 	if (t->is_spooled) {
+		client_watch(t->r->client);
 		end = send_spool(t, iov, 1);
+		client_unwatch(t->r->client);
 	} else if (t->is_gathered || t->r->body.kind == HTTP_BODY_NONE) {
 		iov[1] = (struct iovec){ (char *)(uintptr_t)t->gathered.s, t->gathered.n };
 		end = send_up(t, iov, 2, &is_early);

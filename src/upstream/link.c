@@ -136,18 +136,23 @@ static void sweep(struct timer *t)
 /* The youngest idle link that is still good: the oldest ones are left to age. */
 static struct link *take_idle(struct pool *p)
 {
-	while (p->idle_count) {
+	struct link *found = NULL;
+
+	p->in_use++; /* so that the pool outlives a stale last one */
+	while (!found && p->idle_count) {
 		struct link *k = CONTAINER(p->idle.next, struct link, in_pool);
 
 		take_from_pool(k);
 		p->in_use++;
-		if (!sock_is_stale(&k->sock)) {
-			k->is_reused = true;
-			return k;
-		}
-		link_close(&k);
+		if (sock_is_stale(&k->sock))
+			link_close(&k);
+		else
+			found = k;
 	}
-	return NULL;
+	p->in_use--;
+	if (found)
+		found->is_reused = true;
+	return found;
 }
 
 /* ---- the door --------------------------------------------------------------- */
@@ -213,6 +218,18 @@ static enum link_end connect_new(struct link *k, const struct link_target *t, de
 	return err->code == ERR_TIMEOUT     ? LINK_TIMEOUT
 	       : err->code == ERR_CANCELLED ? LINK_CANCELLED
 					    : LINK_TLS_FAILED;
+}
+
+bool link_take(struct links *l, const struct link_target *t, struct link **ret)
+{
+	struct pool *p = pool_get(l, t);
+	struct link *k = take_idle(p);
+
+	if (k)
+		*ret = k;
+	else
+		pool_leave(l, p);
+	return k != NULL;
 }
 
 enum link_end link_open(struct links *l, const struct link_target *t, deadline until,

@@ -47,6 +47,9 @@ struct link {
 
 enum link_end { LINK_OK, LINK_REFUSED, LINK_TIMEOUT, LINK_CANCELLED, LINK_TLS_FAILED };
 
+/* An idle link, when there is a good one. */
+bool link_take(struct links *l, const struct link_target *t, struct link **ret);
+
 /* An idle link when there is a good one, else a new connection (TLS handshake
  * included). `why` gets the failure's words, in the error arena or static. */
 enum link_end link_open(struct links *l, const struct link_target *t, deadline until,

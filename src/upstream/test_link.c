@@ -109,6 +109,26 @@ static void a_link_that_the_other_side_closed_is_not(void **state)
 	run(drops_closed, (struct links_options){ .pool_size = 2 });
 }
 
+/* The loop has seen the end in this turn and has not told of it yet. */
+static void drops_just_closed(struct scene *s)
+{
+	struct link *a = open_one(s), *kept = a;
+	int fd = accept_one(s);
+
+	link_keep(&a);
+	close(fd);
+	kept->sock.io.ready |= IO_READ;
+	a = open_one(s);
+	assert_false(a->is_reused);
+	link_close(&a);
+}
+
+static void the_last_link_of_a_pool_may_prove_stale_when_it_is_taken(void **state)
+{
+	(void)state;
+	run(drops_just_closed, (struct links_options){ .pool_size = 2 });
+}
+
 static void drops_talking(struct scene *s)
 {
 	struct link *a = open_one(s);
@@ -213,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_kept_link_is_used_again),
 		cmocka_unit_test(a_link_that_the_other_side_closed_is_not),
+		cmocka_unit_test(the_last_link_of_a_pool_may_prove_stale_when_it_is_taken),
 		cmocka_unit_test(a_link_with_unasked_bytes_is_not),
 		cmocka_unit_test(a_pool_keeps_no_more_than_its_size),
 		cmocka_unit_test(a_link_ends_after_its_requests),
