@@ -21,6 +21,7 @@
 #define WRITE_PIECE     ((size_t)256 * 1024)
 #define ACCEPTS_A_TURN  64
 #define ACCEPT_PAUSE_MS 500 /* when the process is out of descriptors */
+#define LAST_MS         500
 #define LINGER_MS       2000
 #define LINGER_BYTES    ((size_t)1024 * 1024)
 #define TLS_TIMEOUT_MS  60000
@@ -177,12 +178,15 @@ static void cancel_connections(struct api_server *s, bool idle_only)
 void api_server_stop(struct api_server *s, deadline until)
 {
 	s->is_stopping = true;
+	cancel_connections(s, true);
 	for (struct api_listener *l = s->listeners; l; l = l->next) {
+		/* What the kernel woke us for would wake nobody else on this socket. */
+		if (l->io.is_registered)
+			on_connection(&l->io);
 		timer_clear(&l->retry);
 		io_done(&l->io);
 	}
 	s->listeners = NULL;
-	cancel_connections(s, true);
 	while (s->counts.connections && gate_wait(&s->gone, until) == WAIT_OK)
 		;
 	if (s->counts.connections == 0 || fiber_is_cancelled())
@@ -239,8 +243,10 @@ static enum got wait_for_first_byte(struct conn *c)
 
 	if (c->in.n)
 		return GOT_REQUEST;
-	if (c->server->is_stopping)
+	if (c->server->is_stopping && c->requests)
 		return GOT_END;
+	if (c->server->is_stopping) /* accepted at the last moment, perhaps with a request */
+		ms = LAST_MS;
 	if (c->sock.tls)
 		tls_release_buffers(c->sock.tls);
 	c->is_idle = true;

@@ -18,8 +18,8 @@ static str shown(const struct pem *pem, str value, bool is_key)
 {
 	if (pem->path.s)
 		return pem->path;
-	return is_key && (value.n > 200 || str_find_str(value, STR("-----")) >= 0) ? STR("******")
-										   : value;
+	return is_key && (value.n > 64 || str_find_str(value, STR("-----")) >= 0) ? STR("******")
+										  : value;
 }
 
 /* The text behind a value, checked by `check`; an error has Kong's words. */
@@ -38,7 +38,7 @@ static bool load_pem(struct loading *l, const char *property, str value, bool is
 	if (!e)
 		e = is_key ? tls_check_key(pem.text) : tls_check_certificate(pem.text);
 	if (e) {
-		str name = shown(&pem, pem.path.s ? value : pem.text, is_key);
+		str name = shown(&pem, value, is_key);
 
 		loading_fail(l, err_field(err_in(e, __FILE__, __LINE__,
 						 "%s: failed loading %s from " STRF, property,
