@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	CLEANUP(arena_drop) struct arena *a = arena_new();
 	char *p = arena_copy(a, data, n);
 	size_t scanned = 0, cut = n ? 1 + data[n - 1] % 40 : 1, seen = 0;
-	struct http_request whole, pieces;
+	struct http_request whole = { 0 }, pieces = { 0 };
 	ssize_t want = http_parse_request(a, p, n, &scanned, &limits, &whole), got = HTTP_MORE;
 
 	scanned = 0;
@@ -53,5 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	if (want > 0)
 		check_accepted(a, &whole);
+	else if (http_get_str(&whole.headers, STR("accept")) &&
+		 n == 0) /* what a page is chosen by */
+		abort();
 	return 0;
 }

@@ -2,6 +2,7 @@
 """TLS of clients: suites and versions by property, sessions, names, thousands of certificates,
 and certificates that change while handshakes go on."""
 import json
+import os
 import ssl
 import threading
 import time
@@ -11,6 +12,8 @@ import pytest
 from harness.client import Client, unverified
 from harness.config import declarative, route, service
 from harness.waits import wait_for
+
+ASAN = 'asan' in os.environ.get('GIBBON', '')
 
 
 @pytest.fixture(scope='module')
@@ -137,7 +140,7 @@ def test_thousands_of_certificates_are_read_when_they_are_asked_for(gateway, ori
     assert shake(g, 'n1999.test').der == der(pair)
     with open(f'/proc/{pid}/statm') as text:
         resident = int(text.read().split()[1]) * 4096
-    assert 'asan' in str(g.output) or resident < 400 << 20
+    assert ASAN or resident < 64 << 20, resident
 
 
 def test_a_broken_certificate_spoils_no_other(gateway, origin1, certs):

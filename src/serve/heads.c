@@ -327,6 +327,12 @@ bool wants_trailers(const struct req *r)
 	return te && http_list_has(te->value, STR("trailers"));
 }
 
+/* Does the upstream's Connection end this field here?  Not what frames the message. */
+static bool ends_here(const struct http_headers *reply, const struct http_header *h)
+{
+	return h->id != HTTP_UPGRADE && h->id != HTTP_CONTENT_LENGTH && is_named_by(reply, h->name);
+}
+
 static void add_reply_fields(struct out *o, const struct req *r, enum http_body framing)
 {
 	const struct http_headers *reply = &r->reply;
@@ -338,7 +344,7 @@ static void add_reply_fields(struct out *o, const struct req *r, enum http_body 
 
 		if (is_own_for_client(r, h->id, framing) ||
 		    (h->id == HTTP_TRAILER && !wants_trailers(r)) ||
-		    (has_named && is_named_by(reply, h->name) && h->id != HTTP_UPGRADE))
+		    (has_named && ends_here(reply, h)))
 			continue;
 		if (h->id == HTTP_CONTENT_TYPE && charset.n && takes_charset(h->value) &&
 		    !http_get(reply, HTTP_CONTENT_ENCODING)) {
