@@ -7,15 +7,32 @@ import uuid
 import pytest
 
 from harness.client import ask
+from harness.postgres import Postgres
 from harness.waits import wait_for
 
-STORES = ['sqlite']
 NOBODY = '99999999-9999-4999-8999-999999999999'
 
 
-@pytest.fixture(scope='module', params=STORES)
-def gw(request, module_gateway):
-    return module_gateway(conf={'database': request.param})
+@pytest.fixture(scope='module', params=['sqlite', 'postgres'])
+def database(request):
+    """What kong.conf says of a fresh database of that kind."""
+    if request.param == 'sqlite':
+        yield {'database': 'sqlite'}
+        return
+    pg = Postgres().start()
+    try:
+        yield pg.new_database()
+    finally:
+        pg.end()
+
+
+@pytest.fixture(scope='module')
+def gw(module_gateway, database):
+    one = module_gateway(conf=database, start=False)
+    if database['database'] == 'postgres':
+        done = one.cli('migrations', 'bootstrap')
+        assert done.returncode == 0, done.stdout + done.stderr
+    return one.start()
 
 
 @pytest.fixture
@@ -265,8 +282,8 @@ def test_config_is_for_nodes_without_a_database(gw):
                                'use a database')
 
 
-def test_the_root_says_which_database(gw):
-    assert call(gw, 'GET', '/')['configuration']['database'] == 'sqlite'
+def test_the_root_says_which_database(gw, database):
+    assert call(gw, 'GET', '/')['configuration']['database'] == database['database']
     status = call(gw, 'GET', '/status')
     assert status['database'] == {'reachable': True}
     assert 'configuration_hash' not in status
@@ -290,3 +307,29 @@ def test_a_strict_node_has_served_what_it_answered(gateway, origin):
     for i in range(20):
         post(one, '/services/s/routes', {'paths': [f'/{i}/']})
         assert ask(one.proxy, f'/{i}/').status == 200
+
+
+def test_the_proxy_serves_on_while_the_database_is_away(gateway, origin):
+    pg, o = Postgres().start(), origin()
+    try:
+        one = gateway(conf={**pg.new_database(), 'pg_timeout': '2000'}, start=False)
+        assert one.cli('migrations', 'bootstrap').returncode == 0
+        one.start()
+        post(one, '/services', {'name': 's', 'url': f'http://127.0.0.1:{o.port}'})
+        post(one, '/services/s/routes', {'paths': ['/']})
+        wait_for(lambda: one.get('/').status == 200, 'the route to be served', 2)
+        pg.stop()
+        assert one.get('/').status == 200
+        assert call(one, 'GET', '/status')['database'] == {'reachable': False}
+        assert call(one, 'GET', '/services', status=500) == {
+            'message': 'An unexpected error occurred'}
+        call(one, 'POST', '/services', {'name': 't', 'host': 'h'}, 500)
+        assert one.get('/').status == 200
+        pg.start()
+        wait_for(lambda: one.api('/services').status == 200, 'the Admin API', 5)
+        post(one, '/services', {'name': 't', 'host': 'h'})
+        post(one, '/services/s/routes', {'paths': ['/new'], 'name': 'new'})
+        wait_for(lambda: 'new' in str(call(one, 'GET', '/routes')), 'the write', 2)
+        assert call(one, 'GET', '/status')['database'] == {'reachable': True}
+    finally:
+        pg.end()

@@ -15,6 +15,14 @@ static const struct cli_option start_options[]    = { CONF, PREFIX, NGINX, DB, E
 static const struct cli_option place_options[]    = { CONF, PREFIX, END };
 static const struct cli_option reload_options[]   = { CONF, PREFIX, NGINX, END };
 static const struct cli_option conf_options[]     = { CONF, PREFIX, END };
+static const struct cli_option migrations_options[] = {
+	CONF, PREFIX,
+	{ 'q', "quiet",        NULL,      "Say nothing." },
+	{ 'f', "force",        NULL,      "Run migrations again that were run already." },
+	{ 0,   "db-timeout",   "SECONDS", "How long an operation of the database may take (60)." },
+	{ 0,   "lock-timeout", "SECONDS", "How long to wait for another node's migrations (60)." },
+	END
+};
 static const struct cli_option no_options[]       = { END };
 static const struct cli_option quit_options[]     = {
 	CONF, PREFIX,
@@ -53,6 +61,13 @@ const struct command cli_commands[] = {
 	{ "config parse",     "FILE",         "Check a declarative configuration.",                     conf_options,     run_config_parse },
 	{ "config db_import", "FILE",         "Read a declarative configuration into the database.",    conf_options,     run_config_db },
 	{ "config db_export", "[FILE]",       "Write the database as a declarative configuration.",     conf_options,     run_config_db },
+	{ "migrations bootstrap", "",         "Make the tables of a new database.",                     migrations_options, run_migrations_bootstrap },
+	{ "migrations up",    "",             "Run new migrations.",                                    migrations_options, run_migrations_up },
+	{ "migrations finish", "",            "Finish what `up` left pending.",                         migrations_options, run_migrations_finish },
+	{ "migrations list",  "",             "Show which migrations were run.",                        migrations_options, run_migrations_list },
+	{ "migrations status", "",            "The same as JSON.",                                      migrations_options, run_migrations_status },
+	{ "migrations reset", "",             "Drop all tables.",                                       migrations_options, run_migrations_reset },
+	{ "migrations migrate-community-to-enterprise", "", "Not available.",                           migrations_options, run_migrations_enterprise },
 	{ "vault get",        "REFERENCE",    "Print the secret of a reference, env/NAME[/KEY].",       conf_options,     run_vault_get },
 	{ "hybrid gen_cert",  "[CERT KEY]",   "Make a certificate for control and data planes.",        gen_cert_options, run_hybrid_gen_cert },
 	{ "print",            "sample | reference [settings]", "Print a commented kong.conf, or a page of the reference.", no_options, run_print },

@@ -68,13 +68,24 @@ struct err *run_restart(struct cli *c);
 struct err *run_reload(struct cli *c);
 struct err *run_health(struct cli *c);
 
+/* migrations.c; check_migrations: can a gateway run on the database?  Migrates it before,
+ * when asked to. */
+struct err *run_migrations_bootstrap(struct cli *c);
+struct err *run_migrations_up(struct cli *c);
+struct err *run_migrations_finish(struct cli *c);
+struct err *run_migrations_list(struct cli *c);
+struct err *run_migrations_status(struct cli *c);
+struct err *run_migrations_reset(struct cli *c);
+struct err *run_migrations_enterprise(struct cli *c);
+MUST_CHECK struct err *check_migrations(struct cli *c, struct settings *s);
+
 /* tools.c: everything that needs none. */
 struct err *run_check(struct cli *c);
 struct err *run_prepare(struct cli *c);
 struct err *run_version(struct cli *c);
 struct err *run_config_init(struct cli *c);
 struct err *run_config_parse(struct cli *c);
-struct err *run_config_db(struct cli *c);
+struct err *run_config_db(struct cli *c) SUSPENDS;
 struct err *run_vault_get(struct cli *c);
 struct err *run_hybrid_gen_cert(struct cli *c);
 struct err *run_print(struct cli *c);

@@ -47,14 +47,15 @@ static struct err *prepare(struct cli *c, struct settings *s)
 }
 
 /* A database that cannot be used is found before anything else is done. */
-static struct err *ask_database(struct cli *c, const struct settings *s)
+static struct err *ask_database(struct cli *c, struct settings *s)
 {
 	int64_t seconds;
 
 	PASS(cli_seconds(c, "db-timeout", 60, &seconds));
 	if (s->database_kind != DATABASE_POSTGRES)
 		return NULL;
-	return pg_probe_alone(s, (seconds > 0 ? seconds : 60) * 1000);
+	PASS(pg_probe_alone(s, (seconds > 0 ? seconds : 60) * 1000));
+	return check_migrations(c, s);
 }
 
 /* Starts what has been loaded and found servable. */

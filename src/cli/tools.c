@@ -4,6 +4,8 @@
 #include "cli/priv.h"
 #include "net/tls.h"
 #include "process/configuration.h"
+#include "process/database.h"
+#include "process/declared.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +146,34 @@ struct err *run_config_parse(struct cli *c)
 	return NULL;
 }
 
+static struct err *db_import(struct cli *c, const struct settings *s)
+{
+	struct declarative_config *d CLEANUP(declarative_drop) = NULL;
+
+	if (c->operands.n == 0)
+		return FAIL(
+			ERR_INVALID,
+			"expected a declarative configuration file; see `gibbon config --help`");
+	PASS(need_operands(c, 1, 1));
+	PASS(configuration_rules(s));
+	TRY(declared_read_file(c->a, path_absolute(c->a, c->operands.v[0]), &d), "Failed parsing");
+	cli_say(c, "parse successful, beginning import");
+	TRY(database_import(s, d), "Failed importing");
+	cli_say(c, "import successful");
+	return NULL;
+}
+
+static struct err *db_export(struct cli *c, const struct settings *s)
+{
+	str text;
+
+	PASS(need_operands(c, 0, 1));
+	PASS(configuration_rules(s));
+	PASS(database_export(c->a, s, &text));
+	return new_file(c, path_absolute(c->a, c->operands.n ? c->operands.v[0] : STR("kong.yml")),
+			text, 0600);
+}
+
 struct err *run_config_db(struct cli *c)
 {
 	bool is_import = strstr(c->command->name, "import") != NULL;
@@ -151,7 +181,7 @@ struct err *run_config_db(struct cli *c)
 
 	PASS(cli_settings(c, NULL, &s));
 	if (s->database_kind != DATABASE_OFF)
-		return settings_servable(s);
+		return is_import ? db_import(c, s) : db_export(c, s);
 	if (is_import)
 		return FAIL(ERR_INVALID, "'kong config db_import' only works with a database.\n"
 					 "When using database=off, reload your declarative "

@@ -4,12 +4,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/plugin_table.h"
+#include "process/database.h"
 #include "process/declared.h"
 #include "store/sql/store.h"
-#include "store/sqlite.h"
 
 #define LEAST_POLL_MS 100
 #define FOLLOW_MS     60000 /* how long a strict write waits to be served */
+#define HEAR_MS       60000 /* one wait for a word of other nodes */
 
 struct configuration {
 	const struct settings *settings;
@@ -35,7 +36,7 @@ static const char *check_expression(struct arena *a, str expression)
 }
 
 /* The rows that documents are checked by. */
-static struct err *start_rules(const struct settings *s)
+struct err *configuration_rules(const struct settings *s)
 {
 	const struct entities_options o = { .router_flavor = s->router_flavor,
 					    .check_expression = check_expression,
@@ -54,7 +55,7 @@ struct err *configuration_check(const struct settings *s)
 	struct snapshot *snap CLEANUP(snapshot_drop) = NULL; /* before its balancers */
 	struct snapshot_input in = { .settings = s, .balancers = balancers };
 
-	PASS(start_rules(s));
+	PASS(configuration_rules(s));
 	if (s->database_kind != DATABASE_OFF)
 		return NULL;
 	PASS(declared_read(a, s, &d));
@@ -69,7 +70,7 @@ struct err *configuration_new(const struct worker_start *start, struct current *
 {
 	struct configuration *c;
 
-	PASS(start_rules(start->settings));
+	PASS(configuration_rules(start->settings));
 	c = MEM_NEW(struct configuration);
 	c->settings = start->settings;
 	c->current = current;
@@ -313,25 +314,47 @@ static void follow(void *p)
 	}
 }
 
-static struct err *open_database(struct configuration *c)
+/* Other nodes may say at once when they write. */
+static void hear(void *p)
 {
-	struct arena *a CLEANUP(arena_drop) = arena_new();
-	struct sql_database *db;
-	str path = c->settings->sqlite_path;
+	struct configuration *c = p;
+	bool was_heard, is_well = true;
 
-	if (path.s[0] != '/')
-		path = settings_path(a, c->settings, str_z(a, path));
-	PASS(sqlite_open(str_z(a, path), &db));
-	PASS(store_sql_new(db, &c->store));
-	store_sql_watch(c->store, on_change, c);
-	return NULL;
+	for (;;) {
+		struct err *e = store_sql_wait(c->store, deadline_in(HEAR_MS), &was_heard);
+
+		if (fiber_is_cancelled())
+			return;
+		if (e && is_well)
+			log_err(LOG_WARN_, e,
+				"cannot listen to other nodes, looking for changes "
+				"meanwhile");
+		is_well = !e;
+		err_forget();
+		if (was_heard) {
+			look_for_changes(c, false);
+			gate_wake_all(&c->to_follow);
+		} else if (!is_well && fiber_sleep(deadline_in(poll_ms(c))) == WAIT_CANCELLED) {
+			return;
+		}
+	}
 }
 
 static struct err *start_stored(struct configuration *c)
 {
-	PASS(open_database(c));
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct err *e;
+	bool ignored;
+
+	PASS(database_open(c->settings, &c->store));
+	store_sql_watch(c->store, on_change, c);
+	e = store_sql_poll(c->store, a, &ignored); /* what comes after this look is new */
+	if (e)
+		return own_error(e, "cannot read the database");
 	PASS(publish_stored(c));
 	fiber_start("follow", follow, c);
+	if (store_sql_can_wait(c->store))
+		fiber_start("hear", hear, c);
 	return NULL;
 }
 

@@ -34,6 +34,9 @@ MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;
 MUST_CHECK struct err *configuration_apply(struct configuration *c, struct declarative_config *d)
 	SUSPENDS;
 
+/* The rows that documents are checked by: once, before other threads are there. */
+MUST_CHECK struct err *configuration_rules(const struct settings *s);
+
 /* For the command line: reads what configuration_start() would, and checks it.  A
  * database is not opened. */
 MUST_CHECK struct err *configuration_check(const struct settings *s);

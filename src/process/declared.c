@@ -105,23 +105,39 @@ static struct err *declared_error(const struct db_error *e)
 	return FAIL(ERR_INVALID, STRF, STRV(e->message));
 }
 
+/* o->name is the file's, empty: there is none. */
+static struct err *parse(struct arena *a, str text, struct declarative_options *o,
+			 struct declarative_config **ret)
+{
+	struct db_error error = { 0 };
+
+	o->now_ms = clock_wall_ms();
+	if (str_starts(text, STR(HASH_LINE)))
+		o->hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
+	if (!declarative_parse(a, text, o, ret, &error))
+		TRY(declared_error(&error), "error parsing declarative config%s" STRF,
+		    o->name.n ? " file " : "", STRV(o->name));
+	return NULL;
+}
+
 struct err *declared_read(struct arena *a, const struct settings *s,
 			  struct declarative_config **ret)
 {
 	static const str empty = STR_INIT("_format_version: \"3.0\"\n");
-	struct declarative_options o = {
-		.now_ms = clock_wall_ms(),
-	};
-	struct db_error error = { 0 };
+	struct declarative_options o = { 0 };
 	str text;
 
 	PASS(first_text(a, s, &text, &o.name));
-	if (str_starts(text, STR(HASH_LINE)))
-		o.hash = str_part(text, sizeof(HASH_LINE) - 1, sizeof(HASH_LINE) - 1 + 32);
-	if (!declarative_parse(a, text.s ? text : empty, &o, ret, &error))
-		TRY(declared_error(&error), "error parsing declarative config%s" STRF,
-		    o.name.n ? " file " : "", STRV(o.name));
-	return NULL;
+	return parse(a, text.s ? text : empty, &o, ret);
+}
+
+struct err *declared_read_file(struct arena *a, str path, struct declarative_config **ret)
+{
+	struct declarative_options o = { .name = path };
+	str text;
+
+	PASS(read_file(a, str_z(a, path), &text));
+	return parse(a, text, &o, ret);
 }
 
 struct err *declared_keep(struct arena *a, const struct settings *s, struct declarative_config *d)

@@ -11,6 +11,8 @@
 /* Reads, parses and checks it; may take long (no loop's thread). */
 MUST_CHECK struct err *declared_read(struct arena *a, const struct settings *s,
 				     struct declarative_config **ret);
+MUST_CHECK struct err *declared_read_file(struct arena *a, str path,
+					  struct declarative_config **ret);
 /* Keeps d in the prefix for the next start. */
 MUST_CHECK struct err *declared_keep(struct arena *a, const struct settings *s,
 				     struct declarative_config *d);

@@ -70,6 +70,17 @@ static void add_servers(struct interfaces *i, struct admin_status *ret)
 	}
 }
 
+/* Does the database answer?  Without one there is nothing to reach. */
+static bool is_reachable(struct interfaces *i)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct store *s = i->context.store;
+	struct db_error err = { 0 };
+
+	s->kind->find_by(s, a, entity_find(STR("workspaces")), "name", STR("default"), &err);
+	return err.code == DB_OK;
+}
+
 static void status(void *p, struct admin_status *ret)
 {
 	struct interfaces *i = p;
@@ -84,7 +95,7 @@ static void status(void *p, struct admin_status *ret)
 		.connections_handled = sum(i, COUNTER_HANDLED),
 		.total_requests = sum(i, COUNTER_REQUESTS),
 		.worker_bytes = resident_bytes(),
-		.is_database_reachable = true,
+		.is_database_reachable = is_reachable(i),
 		.has_hash = i->context.settings->database_kind == DATABASE_OFF,
 	};
 	if (ret->connections_active > waiting + writing)

@@ -319,11 +319,5 @@ struct err *settings_servable(const struct settings *s)
 				      "role = traditional can be started",
 				      STRV(s->role)),
 				 "role");
-	if (s->database_kind == DATABASE_POSTGRES)
-		return err_field(FAIL(ERR_INVALID,
-				      "database = " STRF ": this version has no such store yet, "
-				      "only sqlite and off can be started",
-				      STRV(s->database)),
-				 "database");
 	return NULL;
 }

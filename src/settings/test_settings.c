@@ -338,7 +338,7 @@ static void postgres_is_chosen_by_its_properties(void **state)
 	assert_int_equal(loaded(NULL, ENV("KONG_PG_USER=x"))->database_kind, DATABASE_POSTGRES);
 	assert_int_equal(loaded("database = sqlite\n", NULL)->database_kind, DATABASE_SQLITE);
 	assert_null(settings_servable(loaded("database = off\n", NULL)));
-	assert_non_null(settings_servable(loaded("database = postgres\n", NULL)));
+	assert_null(settings_servable(loaded("database = postgres\n", NULL)));
 	assert_null(settings_servable(loaded("database = sqlite\n", NULL)));
 }
 

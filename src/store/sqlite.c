@@ -251,13 +251,15 @@ static void run_poll(void *p)
 	err_forget();
 }
 
-static struct err *poll(struct sql_database *db, struct arena *a, bool *ret)
+static struct err *poll(struct sql_database *db, struct arena *a, strs *ret)
 {
+	static str any = STR_INIT("*");
+
 	struct job j = { .s = CONTAINER(db, struct sqlite, db), .a = a };
 	int64_t before = j.s->version;
 
 	run_where_it_may_block(run_poll, &j);
-	*ret = !j.e && j.s->version != before;
+	*ret = !j.e && j.s->version != before ? (strs){ &any, 1 } : (strs){ 0 };
 	return j.e;
 }
 
@@ -406,7 +408,9 @@ struct err *sqlite_open(const char *path, struct sql_database **ret)
 	struct sqlite *s = MEM_NEW(struct sqlite);
 	struct opening o = { .s = s };
 
-	s->db = (struct sql_database){ &sql_dialect_sqlite, run, poll, drop };
+	s->db = (struct sql_database){
+		.dialect = &sql_dialect_sqlite, .run = run, .poll = poll, .drop = drop
+	};
 	s->arena = arena_new();
 	s->path = str_z(s->arena, str_of(path));
 	run_where_it_may_block(open_job, &o);

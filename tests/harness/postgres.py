@@ -139,6 +139,14 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def new_database(self, name='kong'):
+        """An empty one, owned by a role of the same name that is no superuser; what
+        kong.conf says of it."""
+        self.sql(f'CREATE ROLE {name} LOGIN')
+        self.sql(f'CREATE DATABASE {name} OWNER {name}')
+        return {'database': 'postgres', 'pg_host': '127.0.0.1', 'pg_port': str(self.port),
+                'pg_user': name, 'pg_database': name}
+
     def log(self):
         with open(os.path.join(self.folder, 'log'), errors='replace') as text:
             return text.read()

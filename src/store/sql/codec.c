@@ -100,22 +100,32 @@ static str encode(struct arena *a, const struct sql_dialect *d, const struct sql
 	}
 }
 
-/* "plugins:key-auth:::<consumer>::<workspace>": what is unique together, as one text. */
-static str cache_key(struct arena *a, const struct sql_entity *e, const struct value *doc,
-		     str workspace)
+static str key_part(const struct value *doc, str name)
 {
-	str text = str_of(e->entity->name);
+	const struct value *v = value_get_str(doc, name);
 
+	if (v && v->kind == VALUE_OBJECT)
+		v = value_get(v, "id");
+	return value_is_null(v) || v->kind != VALUE_STRING ? STR("") : v->s;
+}
+
+/* "plugins:key-auth:::<consumer>::<workspace>" */
+str sql_cache_key(struct arena *a, const struct sql_entity *e, const struct value *doc,
+		  str workspace)
+{
+	str text = str_of(e->entity->name), key = str_of(e->key);
+	bool is_empty = true;
+
+	for (size_t i = 0; i < e->cache_key.n; i++)
+		is_empty &= key_part(doc, e->cache_key.v[i]).n == 0;
 	for (size_t i = 0; i < CACHE_KEY_PARTS; i++) {
-		const struct value *v =
-			i < e->cache_key.n ? value_get_str(doc, e->cache_key.v[i]) : NULL;
+		str part = i == 0 && is_empty ? key_part(doc, key) : STR("");
 
-		if (v && v->kind == VALUE_OBJECT)
-			v = value_get(v, "id");
-		text = str_fmt(a, STRF ":" STRF, STRV(text),
-			       STRV(value_is_null(v) ? STR("") : v->s));
+		if (!is_empty && i < e->cache_key.n)
+			part = key_part(doc, e->cache_key.v[i]);
+		text = str_fmt(a, STRF ":" STRF, STRV(text), STRV(part));
 	}
-	return str_fmt(a, STRF ":" STRF, STRV(text), STRV(workspace));
+	return str_fmt(a, STRF ":" STRF, STRV(text), STRV(e->has_workspace ? workspace : STR("")));
 }
 
 /* The moment it ends, from the seconds it has. */
@@ -134,8 +144,8 @@ str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_e
 
 	for (; n < e->n; n++)
 		params[n] = encode(a, d, &e->fields[n], value_get(doc, e->fields[n].row->name));
-	if (e->cache_key.n)
-		params[n++] = cache_key(a, e, doc, workspace);
+	if (e->has_cache_key)
+		params[n++] = sql_cache_key(a, e, doc, workspace);
 	if (e->has_ttl)
 		params[n++] = end_of(a, value_get(doc, "ttl"));
 	if (e->has_workspace)

@@ -53,6 +53,14 @@ void sql_store_forget(struct sql_store *s, const struct entity *e);
 bool sql_store_write(struct store *s, struct arena *a, struct store_write *w, size_t n,
 		     struct db_error *err);
 
+/* event.c: tells other nodes what was before and is now (either may be NULL); and that it is done. */
+struct err *sql_tell(struct sql_store *s, struct sql_link *l, struct arena *a,
+		     const struct store_write *w, const struct value *before,
+		     const struct value *after);
+struct err *sql_tell_kinds(struct sql_store *s, struct sql_link *l, struct arena *a,
+			   const struct store_write *w, size_t n);
+struct err *sql_tell_all(struct sql_store *s, struct sql_link *l, struct arena *a);
+
 /* fault.c: what a statement broke, as Kong says it. */
 void sql_explain(struct sql_store *s, struct arena *a, const struct store_write *w,
 		 const struct sql_failure *f, struct err *e, struct db_error *err);

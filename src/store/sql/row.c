@@ -71,7 +71,7 @@ static const enum sql_type extra_types[] = { SQL_TEXT, SQL_TIME, SQL_UUID };
 
 static bool has_extra(const struct sql_entity *e, size_t i)
 {
-	return i == 0 ? e->cache_key.n > 0 : i == 1 ? e->has_ttl : e->has_workspace;
+	return i == 0 ? e->has_cache_key : i == 1 ? e->has_ttl : e->has_workspace;
 }
 
 /* The i-th column written; false behind the last. */
@@ -222,7 +222,8 @@ void sql_entity_init(struct arena *a, const struct sql_dialect *d, const struct 
 		add_field(a, ret, f);
 	ret->has_workspace = e->is_workspaceable && sql_column_find(ret->table, "ws_id");
 	ret->has_ttl = e->has_ttl && sql_column_find(ret->table, "ttl");
-	if (e->cache_key && sql_column_find(ret->table, "cache_key"))
+	ret->has_cache_key = e->cache_key && sql_column_find(ret->table, "cache_key");
+	if (e->cache_key)
 		ret->cache_key = str_split(a, str_of(e->cache_key), ',');
 	make_statements(a, d, ret);
 }

@@ -21,7 +21,8 @@ struct sql_entity {
 	size_t n;
 	const char *key; /* primary */
 	bool has_workspace, has_ttl;
-	strs cache_key;      /* fields that are unique together, kept in a column; none: n is 0 */
+	strs cache_key;      /* fields that are unique together; none: n is 0 */
+	bool has_cache_key;  /* they are kept in a column of their own */
 	size_t n_written;    /* parameters of insert and update */
 	str columns;         /* what a SELECT names, in the order of fields, then ttl */
 	str insert;          /* n_written parameters */
@@ -36,6 +37,9 @@ void sql_entity_init(struct arena *a, const struct sql_dialect *d, const struct 
 /* The parameters of insert and update. */
 str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_entity *e,
 		const struct value *doc, str workspace);
+/* What nodes cache it by: its fields that are unique together, or its primary key. */
+str sql_cache_key(struct arena *a, const struct sql_entity *e, const struct value *doc,
+		  str workspace);
 /* A row of e->columns as a document with all fields. */
 struct err *sql_decode(struct arena *a, const struct sql_entity *e, const struct sql_rows *rows,
 		       size_t row, struct value **ret);

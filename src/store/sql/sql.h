@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/sql/catalogue.h"
 
@@ -84,11 +85,14 @@ typedef struct err *sql_job_fn(struct sql_link *l, void *arg);
 
 struct sql_database {
 	const struct sql_dialect *dialect;
+	str node; /* how others know us, an id; unset: nobody needs to be told of writes */
 	/* Runs fn with a link, perhaps on another thread; the caller waits.  The error of fn, or
 	 * that of the link, lives in a. */
 	struct err *(*run)(struct sql_database *db, struct arena *a, enum sql_use use,
 			   sql_job_fn *fn, void *arg)SUSPENDS;
-	/* Has anybody else written since it was asked last? */
-	struct err *(*poll)(struct sql_database *db, struct arena *a, bool *ret)SUSPENDS;
+	/* The kinds of entities that others wrote to since it was asked last; "*": any. */
+	struct err *(*poll)(struct sql_database *db, struct arena *a, strs *ret)SUSPENDS;
+	/* Waits until others say that they wrote; NULL: they do not say. */
+	struct err *(*wait)(struct sql_database *db, deadline until, bool *ret)SUSPENDS;
 	void (*drop)(struct sql_database *db);
 };

@@ -336,11 +336,30 @@ void store_sql_watch(struct store *s_, void (*changed)(void *arg), void *arg)
 struct err *store_sql_poll(struct store *s_, struct arena *a, bool *ret)
 {
 	struct sql_store *s = sql_store_of(s_);
+	strs kinds;
 
 	*ret = false;
-	if (s->db->poll)
-		PASS(s->db->poll(s->db, a, ret));
-	for (size_t i = 0; *ret && i < s->n; i++)
-		shelves_forget(&s->shelves, i);
+	PASS(s->db->poll(s->db, a, &kinds));
+	for (size_t i = 0; i < kinds.n; i++) {
+		const struct entity *e = entity_find(kinds.v[i]);
+
+		if (e)
+			sql_store_forget(s, e);
+		for (size_t k = 0; !e && k < s->n; k++)
+			shelves_forget(&s->shelves, k);
+	}
+	*ret = kinds.n > 0;
 	return NULL;
+}
+
+bool store_sql_can_wait(struct store *s)
+{
+	return sql_store_of(s)->db->wait != NULL;
+}
+
+struct err *store_sql_wait(struct store *s_, deadline until, bool *ret)
+{
+	struct sql_store *s = sql_store_of(s_);
+
+	return s->db->wait(s->db, until, ret);
 }

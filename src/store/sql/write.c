@@ -2,6 +2,8 @@
 /* Writes: one after the other in one transaction, all or none. */
 #include "store/sql/priv.h"
 
+#define TOLD_MAX 100 /* of more writes at once, the kinds are told */
+
 struct writing {
 	struct sql_store *store;
 	struct arena *a;
@@ -41,6 +43,15 @@ static struct err *returned(struct writing *g, const struct sql_entity *e, struc
 	return sql_decode(g->a, e, rows, 0, &w->doc);
 }
 
+/* Other nodes hear of it, where there are any. */
+static struct err *tell(struct writing *g, struct sql_link *l, const struct store_write *w,
+			const struct value *before, const struct value *after)
+{
+	if (!g->store->db->node.s || g->n > TOLD_MAX)
+		return NULL;
+	return sql_tell(g->store, l, g->a, w, before, after);
+}
+
 static struct err *replace(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 			   struct store_write *w, struct sql_rows *ret)
 {
@@ -54,43 +65,59 @@ static struct err *replace(struct writing *g, struct sql_link *l, const struct s
 	return ask(g, l, e->update, params, n, ret);
 }
 
+/* The row as it is, locked; NULL in *ret when there is none. */
+static struct err *find_before(struct writing *g, struct sql_link *l, const struct sql_entity *e,
+			       const struct store_write *w, struct value **ret)
+{
+	const str key[] = { strcmp(e->key, "id") == 0 ? uuid_str(g->a, w->id)
+						      : value_get(w->doc, e->key)->s,
+			    g->store->workspace };
+	struct sql_rows rows;
+
+	*ret = NULL;
+	PASS(ask(g, l, e->find_lock, key, e->has_workspace ? 2 : 1, &rows));
+	return rows.n ? sql_decode(g->a, e, &rows, 0, ret) : NULL;
+}
+
 static struct err *put(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 		       struct store_write *w)
 {
+	struct value *before = NULL;
 	struct sql_rows rows = { 0 };
 
 	g->doc = w->doc;
 	if (w->op == STORE_UPSERT && strcmp(e->key, "id") == 0)
 		value_set(g->a, w->doc, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
 	if (w->op == STORE_UPSERT)
+		PASS(find_before(g, l, e, w, &before));
+	if (before)
 		PASS(replace(g, l, e, w, &rows));
-	if (rows.n == 0)
+	else
 		PASS(ask(g, l, e->insert,
 			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace), e->n_written,
 			 &rows));
-	return returned(g, e, w, &rows);
+	PASS(returned(g, e, w, &rows));
+	return tell(g, l, w, before, w->doc);
 }
 
 /* The change is laid over the row while nobody else can write to it. */
 static struct err *change(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 			  struct store_write *w)
 {
-	str key[] = { uuid_str(g->a, w->id), g->store->workspace };
-	size_t n_key = e->has_workspace ? 2 : 1;
 	struct value *before;
 	struct sql_rows rows;
 
-	PASS(ask(g, l, e->find_lock, key, n_key, &rows));
-	if (rows.n == 0)
+	PASS(find_before(g, l, e, w, &before));
+	if (!before)
 		return not_found(g, w);
-	PASS(sql_decode(g->a, e, &rows, 0, &before));
 	g->doc = schema_merge(g->a, entity_schema(e->entity), before, w->doc);
 	if (value_get(w->doc, "ttl") || value_get(before, "ttl"))
 		value_set(g->a, g->doc, STR("ttl"),
 			  value_get(w->doc, "ttl") ? value_get(w->doc, "ttl")
 						   : value_get(before, "ttl"));
 	PASS(replace(g, l, e, w, &rows));
-	return returned(g, e, w, &rows);
+	PASS(returned(g, e, w, &rows));
+	return tell(g, l, w, before, w->doc);
 }
 
 /* The names of a certificate go with it, though the tables would not let them. */
@@ -111,9 +138,15 @@ static struct err *take_away(struct writing *g, struct sql_link *l, const struct
 			     struct store_write *w)
 {
 	str key[] = { uuid_str(g->a, w->id), g->store->workspace };
+	size_t n_key = e->has_workspace ? 2 : 1;
+	struct value *before;
 
+	PASS(find_before(g, l, e, w, &before));
+	if (!before)
+		return NULL;
 	PASS(take_along(g, l, e, key));
-	return ask(g, l, e->remove, key, e->has_workspace ? 2 : 1, NULL);
+	PASS(ask(g, l, e->remove, key, n_key, NULL));
+	return tell(g, l, w, before, NULL);
 }
 
 static struct err *run_writes(struct sql_link *l, void *arg)
@@ -137,7 +170,11 @@ static struct err *run_writes(struct sql_link *l, void *arg)
 			break;
 		}
 	}
-	return NULL;
+	if (!g->store->db->node.s)
+		return NULL;
+	if (g->n > TOLD_MAX)
+		PASS(sql_tell_kinds(g->store, l, g->a, g->writes, g->n));
+	return sql_tell_all(g->store, l, g->a);
 }
 
 static void tell_changed(struct sql_store *s, const struct store_write *w, size_t n)
