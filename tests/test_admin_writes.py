@@ -247,6 +247,31 @@ def test_an_authority_is_kept_once(gw, name, certs):
     assert service['ca_certificates'] == [made['id']]
 
 
+# ---- credentials ---------------------------------------------------------------------------------
+
+def test_a_key_lives_as_long_as_its_ttl(gw, name, module_origin):
+    origin = module_origin()
+    post(gw, '/services', {'name': name, 'url': f'http://127.0.0.1:{origin.port}'})
+    post(gw, f'/services/{name}/routes', {'paths': ['/' + name]})
+    post(gw, f'/services/{name}/plugins', {'name': 'key-auth'})
+    post(gw, '/consumers', {'username': name})
+    made = post(gw, f'/consumers/{name}/key-auth', {'key': 'k' + name, 'ttl': 3})
+    assert made['ttl'] in (2, 3)
+    lasting = post(gw, f'/consumers/{name}/key-auth', {})
+    assert len(lasting['key']) == 32 and 'ttl' not in lasting
+
+    def asked(key):
+        return ask(gw.proxy, '/' + name, headers=[('apikey', key)]).status
+
+    wait_for(lambda: asked('k' + name) == 200, 'the key to be known', 2)
+    wait_for(lambda: asked('k' + name) == 401, 'the key to be over', 5)
+    assert asked(lasting['key']) == 200
+    call(gw, 'GET', f'/key-auths/{made["id"]}', status=404)
+    assert len(call(gw, 'GET', f'/consumers/{name}/key-auth')['data']) == 1
+    call(gw, 'DELETE', f'/consumers/{name}', status=204)
+    call(gw, 'GET', f'/key-auths/{lasting["id"]}', status=404)
+
+
 # ---- lists ---------------------------------------------------------------------------------------
 
 def test_pages_and_tags(gw, name):
@@ -272,6 +297,56 @@ def test_bad_offset(gw):
     said = call(gw, 'GET', '/consumers?offset=!', status=400)
     assert said['code'] == 7
     assert said['message'] == "'!' is not a valid offset: bad base64 encoding"
+
+
+SAME = [
+    ('POST', '/services', {'id': NOBODY, 'name': 'all', 'url': 'https://h.test:81/p',
+                           'created_at': 7, 'updated_at': 7, 'tags': ['b', 'a', 'NULL', '"q"'],
+                           'tls_verify': True}),
+    ('POST', '/routes', {'id': NOBODY, 'name': 'r', 'created_at': 7, 'service': {'id': NOBODY},
+                         'headers': {'x-long': ['1'], 'b': ['2', '3']}, 'paths': ['/a', '~/b\\d'],
+                         'protocols': ['https', 'http'], 'snis': ['a.test']}),
+    ('POST', '/routes', {'name': 'r', 'paths': ['/']}),
+    ('POST', '/routes', {'id': NOBODY.replace('9', '8'), 'created_at': 7, 'protocols': ['tcp'],
+                         'sources': [{'ip': '10.0.0.0/8', 'port': 1}, {'ip': '::1'}]}),
+    ('DELETE', '/services/all', None),
+    ('POST', '/upstreams', {'id': NOBODY, 'name': 'u', 'created_at': 7,
+                            'healthchecks': {'threshold': 12.5, 'active': {
+                                'timeout': 0.25, 'headers': {'z': ['1'], 'aa': ['2']}}}}),
+    ('POST', '/upstreams/u/targets', {'id': NOBODY, 'created_at': 7.125, 'target': 'h.test'}),
+    ('POST', '/upstreams/u/targets', {'target': 'h.test:8000'}),
+    ('POST', '/consumers', {'id': NOBODY, 'username': 'J\u00fcrgen {a,b}', 'created_at': 7}),
+    ('POST', '/plugins', {'id': NOBODY, 'name': 'key-auth', 'created_at': 7,
+                          'config': {'key_names': ['k', 'l']}, 'consumer': None}),
+    ('POST', '/plugins', {'name': 'key-auth'}),
+    ('POST', '/consumers', {'username': 'x', 'id': 'no'}),
+    ('PATCH', '/routes/r', {'service': {'id': NOBODY.replace('9', '7')}}),
+    ('PATCH', f'/upstreams/{NOBODY}', {'slots': 5}),
+    *(('GET', '/' + kind, None) for kind in ('services', 'routes', 'upstreams', 'consumers',
+                                             'plugins', 'tags', 'upstreams/u/targets')),
+]
+
+
+def test_both_databases_answer_alike(gateway):
+    pg, said = Postgres().start(), []
+    try:
+        for conf in ({'database': 'sqlite'}, pg.new_database()):
+            one = gateway(conf=conf, start=False)
+            if conf['database'] == 'postgres':
+                assert one.cli('migrations', 'bootstrap').returncode == 0
+            one.start()
+            answers = []
+            for method, path, body in SAME:
+                answer = one.api(path, method, headers=[('Content-Type', 'application/json')]
+                                 if body else (), body=json.dumps(body).encode() if body else None)
+                text = re.sub(r'"updated_at":\d+', '"updated_at":0', answer.text)
+                answers.append((method, path, answer.status, text))
+            said.append(answers)
+            one.stop()
+    finally:
+        pg.end()
+    for a, b in zip(*said):
+        assert a == b
 
 
 # ---- the node -----------------------------------------------------------------------------------------

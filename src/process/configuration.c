@@ -10,6 +10,7 @@
 
 #define LEAST_POLL_MS 100
 #define FOLLOW_MS     60000 /* how long a strict write waits to be served */
+#define SWEEP_MS      60000
 #define HEAR_MS       60000 /* one wait for a word of other nodes */
 
 struct configuration {
@@ -23,6 +24,7 @@ struct configuration {
 
 	/* Of a database: changes are counted, and followed by one fiber. */
 	uint64_t changed, followed;
+	int64_t next_sweep_ms;
 	struct gate to_follow, has_followed;
 };
 
@@ -269,6 +271,21 @@ static void look_for_changes(struct configuration *c, bool has_failed)
 		c->changed++;
 }
 
+/* What has outlived its ttl goes, once in a while. */
+static void sweep(struct configuration *c)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct err *e;
+
+	if (loop_now_ms() < c->next_sweep_ms)
+		return;
+	c->next_sweep_ms = loop_now_ms() + SWEEP_MS;
+	e = store_sql_sweep(c->store, a);
+	if (e)
+		log_err(LOG_WARN_, e, "cannot delete what has expired");
+	err_forget();
+}
+
 static bool follow_once(struct configuration *c)
 {
 	uint64_t target = c->changed;
@@ -299,8 +316,10 @@ static void follow(void *p)
 
 		while (c->changed == c->followed && w == WAIT_OK)
 			w = gate_wait(&c->to_follow, deadline_in(poll_ms(c)));
-		if (w == WAIT_TIMEOUT)
+		if (w == WAIT_TIMEOUT) {
 			look_for_changes(c, has_failed);
+			sweep(c);
+		}
 		if (w == WAIT_CANCELLED || fiber_is_cancelled())
 			return;
 		if (c->changed == c->followed)

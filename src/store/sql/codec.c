@@ -128,16 +128,21 @@ str sql_cache_key(struct arena *a, const struct sql_entity *e, const struct valu
 	return str_fmt(a, STRF ":" STRF, STRV(text), STRV(e->has_workspace ? workspace : STR("")));
 }
 
-/* The moment it ends, from the seconds it has. */
-static str end_of(struct arena *a, const struct value *ttl)
+/* The moment it ends: counted from when it was made, or from when its ttl is changed. */
+static str end_of(struct arena *a, const struct value *doc, bool is_change)
 {
+	const struct value *ttl = value_get(doc, "ttl"), *made = value_get(doc, "created_at");
+	int64_t from = clock_wall_s();
+
 	if (value_is_null(ttl) || ttl->kind != VALUE_INT || ttl->i == 0)
 		return STR_NONE;
-	return str_fmt(a, "%lld", (long long)(clock_wall_s() + ttl->i));
+	if (!is_change && !value_is_null(made) && made->kind == VALUE_INT)
+		from = made->i;
+	return str_fmt(a, "%lld", (long long)(from + ttl->i));
 }
 
 str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_entity *e,
-		const struct value *doc, str workspace)
+		const struct value *doc, str workspace, bool is_change)
 {
 	str *params = NEWS(a, str, e->n_written + 2);
 	size_t n = 0;
@@ -147,7 +152,7 @@ str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_e
 	if (e->has_cache_key)
 		params[n++] = sql_cache_key(a, e, doc, workspace);
 	if (e->has_ttl)
-		params[n++] = end_of(a, value_get(doc, "ttl"));
+		params[n++] = end_of(a, doc, is_change);
 	if (e->has_workspace)
 		params[n++] = workspace;
 	return params;

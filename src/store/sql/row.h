@@ -34,9 +34,9 @@ struct sql_entity {
 void sql_entity_init(struct arena *a, const struct sql_dialect *d, const struct entity *e,
 		     struct sql_entity *ret);
 
-/* The parameters of insert and update. */
+/* The parameters of insert and update; is_change: a ttl counts from now, not from created_at. */
 str *sql_encode(struct arena *a, const struct sql_dialect *d, const struct sql_entity *e,
-		const struct value *doc, str workspace);
+		const struct value *doc, str workspace, bool is_change);
 /* What nodes cache it by: its fields that are unique together, or its primary key. */
 str sql_cache_key(struct arena *a, const struct sql_entity *e, const struct value *doc,
 		  str workspace);

@@ -154,6 +154,16 @@ static void want_all(struct arena *a, struct loading *g)
 	}
 }
 
+/* The data plane counts a ttl from when the entity was made. */
+static void count_from_start(struct arena *a, struct value *doc, str end_text)
+{
+	const struct value *made = value_get(doc, "created_at");
+	double end = 0;
+
+	if (str_to_num(end_text, &end) && !value_is_null(made) && made->kind == VALUE_INT)
+		value_set(a, doc, STR("ttl"), value_int(a, (int64_t)end - made->i));
+}
+
 static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const struct sql_entity *e,
 			      struct shelf *shelf)
 {
@@ -164,6 +174,9 @@ static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const str
 
 	if (e->has_workspace)
 		sql = str_fmt(a, STRF " WHERE \"ws_id\" = %c1", STRV(sql), l->dialect->placeholder);
+	if (e->has_ttl)
+		sql = str_fmt(a, STRF " %s (\"ttl\" IS NULL OR \"ttl\" > %s)", STRV(sql),
+			      e->has_workspace ? "AND" : "WHERE", l->dialect->now);
 	sql = str_fmt(a, STRF " ORDER BY \"%s\"", STRV(sql), e->key);
 	PASS(l->query(l, a, sql, &s->workspace, e->has_workspace ? 1 : 0, &rows, NULL));
 	shelf->v = rows.n ? arena_zalloc(a, arena_times_(rows.n, size)) : NULL;
@@ -171,6 +184,8 @@ static struct err *read_shelf(struct sql_link *l, struct sql_store *s, const str
 		struct value *doc;
 
 		PASS(sql_decode(a, e, &rows, i, &doc));
+		if (e->has_ttl && sql_cell(&rows, i, e->n).s)
+			count_from_start(a, doc, sql_cell(&rows, i, e->n));
 		entity_decode(a, e->entity, doc, (char *)shelf->v + i * size);
 	}
 	shelf->n = rows.n;

@@ -16,6 +16,9 @@ void store_sql_watch(struct store *s, void (*changed)(void *arg) SUSPENDS, void 
 /* Looks whether somebody else wrote to the database; *ret: what is decoded is old. */
 MUST_CHECK struct err *store_sql_poll(struct store *s, struct arena *a, bool *ret) SUSPENDS;
 
+/* Deletes what has outlived its ttl. */
+MUST_CHECK struct err *store_sql_sweep(struct store *s, struct arena *a) SUSPENDS;
+
 /* Do other nodes say when they write?  Then: waits until one does. */
 bool store_sql_can_wait(struct store *s);
 MUST_CHECK struct err *store_sql_wait(struct store *s, deadline until, bool *ret) SUSPENDS;

@@ -55,7 +55,8 @@ static struct err *tell(struct writing *g, struct sql_link *l, const struct stor
 static struct err *replace(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 			   struct store_write *w, struct sql_rows *ret)
 {
-	str *params = sql_encode(g->a, l->dialect, e, g->doc, g->store->workspace);
+	str *params =
+		sql_encode(g->a, l->dialect, e, g->doc, g->store->workspace, w->op == STORE_UPDATE);
 	size_t n = e->n_written;
 
 	params[n++] =
@@ -94,8 +95,8 @@ static struct err *put(struct writing *g, struct sql_link *l, const struct sql_e
 		PASS(replace(g, l, e, w, &rows));
 	else
 		PASS(ask(g, l, e->insert,
-			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace), e->n_written,
-			 &rows));
+			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace, false),
+			 e->n_written, &rows));
 	PASS(returned(g, e, w, &rows));
 	return tell(g, l, w, before, w->doc);
 }
@@ -209,4 +210,47 @@ bool sql_store_write(struct store *s_, struct arena *a, struct store_write *w, s
 		sql_database_error(err, e);
 	}
 	return false;
+}
+
+/* ---- what has had its time --------------------------------------------------------------- */
+
+struct sweeping {
+	struct sql_store *store;
+	struct arena *a;
+	bool *has_gone; /* by entity */
+};
+
+static struct err *sweep(struct sql_link *l, void *arg)
+{
+	struct sweeping *g = arg;
+
+	for (size_t i = 0; i < g->store->n; i++) {
+		const struct sql_entity *e = &g->store->entities[i];
+		struct sql_rows rows;
+
+		if (!e->has_ttl)
+			continue;
+		PASS(l->query(l, g->a,
+			      str_fmt(g->a, "DELETE FROM \"%s\" WHERE \"ttl\" <= %s RETURNING 1",
+				      e->table->name, l->dialect->now),
+			      NULL, 0, &rows, NULL));
+		g->has_gone[i] = rows.n > 0;
+	}
+	return l->query(l, g->a,
+			str_fmt(g->a, "DELETE FROM \"cluster_events\" WHERE \"expire_at\" <= %s",
+				l->dialect->now),
+			NULL, 0, NULL, NULL);
+}
+
+struct err *store_sql_sweep(struct store *s_, struct arena *a)
+{
+	struct sql_store *s = sql_store_of(s_);
+	struct sweeping g = { s, a, NEWS(a, bool, s->n) };
+
+	PASS(s->db->run(s->db, a, SQL_USE_WRITE, sweep, &g));
+	for (size_t i = 0; i < s->n; i++) {
+		if (g.has_gone[i])
+			sql_store_forget(s, s->entities[i].entity);
+	}
+	return NULL;
 }
