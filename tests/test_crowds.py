@@ -69,7 +69,7 @@ def memory_of(pid):
         return next(int(line.split()[1]) for line in text if line.startswith('Pss:')) * 1024
 
 
-def worst(gateway, count=200):
+def worst(gateway, count=100):
     """The times of so many plain requests on one connection, sorted."""
     times = []
     with gateway.client() as c:
