@@ -86,6 +86,14 @@ struct err *configuration_new(const struct worker_start *start, struct current *
 	return NULL;
 }
 
+void configuration_close(struct configuration *c)
+{
+	if (c && c->store)
+		c->store->kind->drop(c->store);
+	if (c)
+		c->store = NULL;
+}
+
 void configuration_drop(struct configuration **ref)
 {
 	struct configuration *c = *ref;
@@ -94,8 +102,7 @@ void configuration_drop(struct configuration **ref)
 		return;
 	*ref = NULL;
 	held_config_drop(&c->latest);
-	if (c->store)
-		c->store->kind->drop(c->store);
+	configuration_close(c);
 	mem_free(c);
 }
 

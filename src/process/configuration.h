@@ -18,6 +18,9 @@ struct configuration;
 MUST_CHECK struct err *configuration_new(const struct worker_start *start, struct current *current,
 					 struct balance_store *balancers,
 					 struct configuration **ret);
+/* Lets go of the store, whose connections are the control loop's: when that has ended and is
+ * still there.  Takes NULL. */
+void configuration_close(struct configuration *c);
 void configuration_drop(struct configuration **c); /* after the loops ended */
 
 /* Where the entities are; not before configuration_start(). */

@@ -428,6 +428,7 @@ static void end_worker(struct worker *w)
 	interfaces_drop(&w->interfaces);
 	if (w->shared.access_log)
 		access_log_close(&w->shared.access_log);
+	configuration_close(w->configuration);
 	loop_drop(&w->control);
 	offload_stop();
 	dns_stop();
