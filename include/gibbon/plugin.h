@@ -90,6 +90,7 @@ struct plugin {
 	size_t conf_size;
 	const struct field *conf;        /* rows that decode into conf_size bytes */
 	const struct check *conf_checks; /* of the configuration as a record, or NULL */
+	field_check_fn *conf_check;      /* of it as one value: an object; or NULL */
 	const struct check *checks;      /* of the whole entity: "config.policy", or NULL */
 	unsigned refuses;                /* NO_CONSUMER and the like */
 	enum plugin_protocols protocols;
@@ -113,6 +114,9 @@ extern const struct plugin *const plugins_built_in[];
 /* ---- the request ---------------------------------------------------------------------- */
 
 struct arena *req_arena(const struct req *r);
+
+/* The entity whose configuration runs, with its route, service and consumer. */
+const struct plugin_config *req_plugin(const struct req *r);
 
 /* Memory of a plugin for this request, zeroed when it is first asked for. */
 #define req_ctx(r, T, plugin) ((T *)req_ctx_of((r), (plugin), sizeof(T)))

@@ -10,6 +10,11 @@ struct arena *req_arena(const struct req *r)
 	return r->arena;
 }
 
+const struct plugin_config *req_plugin(const struct req *r)
+{
+	return r->run->running;
+}
+
 void *req_ctx_of(struct req *r, const struct plugin *p, size_t size)
 {
 	struct plugin_context *c = r->run->contexts;

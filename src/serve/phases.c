@@ -37,6 +37,7 @@ static enum verdict run_one(struct req *r, size_t slot, enum phase phase)
 
 	if (!i || !i->plugin->on[phase])
 		return NEXT;
+	r->run->running = i->entity;
 	return i->plugin->on[phase](r, i->conf);
 }
 

@@ -27,6 +27,7 @@ struct plugin_context {
 struct plugin_run {
 	const struct plan *plan;
 	const struct plugin_instance **chosen; /* by slot; NULL: that one does not run */
+	const struct plugin_config *running;   /* whose handler runs */
 	unsigned done;                         /* a bit for each phase that ran */
 	bool is_collected;                     /* access has chosen */
 	struct plugin_answer answer;
