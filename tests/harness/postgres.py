@@ -182,7 +182,10 @@ class Ask:
             return text.read()
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:  # it ended before it read what is still in the buffer
+            pass
         self.process.stdout.read()
         self.process.stdout.close()
         status = self.process.wait(patience(20))
