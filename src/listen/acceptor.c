@@ -37,13 +37,10 @@ static void resume(struct timer *t)
 /* Closes the connection that has been idle longest; false when none is idle. */
 static bool make_room(struct proxy *p)
 {
-	list_for_each (&p->clients, struct client, link, c) {
-		if (!c->is_parked)
-			break;
-		client_close(c);
-		return true;
-	}
-	return false;
+	if (list_is_empty(&p->idle))
+		return false;
+	client_close(CONTAINER(p->idle.next, struct client, link));
+	return true;
 }
 
 static void take_pause(struct acceptor *a, const char *why)

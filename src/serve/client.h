@@ -17,7 +17,7 @@ struct client {
 	struct sock sock;
 	struct proxy *proxy;
 	const struct listener *listener;
-	struct list link;    /* in proxy->clients */
+	struct list link;    /* in proxy->clients, or proxy->idle while parked */
 	struct timer timer;  /* while parked: keep-alive or first-byte timeout */
 	struct address peer; /* of TCP */
 	struct address local;

@@ -28,6 +28,7 @@ struct proxy *proxy_new(struct loop *loop, int index, struct proxy_shared *share
 	p->shared = shared;
 	p->links = links_new(&links);
 	list_init(&p->clients);
+	list_init(&p->idle);
 	timer_init(&p->tick, tick);
 	timer_set(&p->tick, loop_now_ms() + 1000);
 	return p;
@@ -50,10 +51,8 @@ void proxy_drain(struct proxy *p, void (*done)(void *), void *arg)
 	p->is_draining = true;
 	p->on_drained = done;
 	p->on_drained_arg = arg;
-	list_for_each (&p->clients, struct client, link, c) {
-		if (c->is_parked)
-			client_hurry(c);
-	}
+	list_for_each (&p->idle, struct client, link, c)
+		client_hurry(c);
 	if (p->client_count == 0 && p->on_drained) {
 		p->on_drained = NULL;
 		done(arg);
@@ -63,10 +62,10 @@ void proxy_drain(struct proxy *p, void (*done)(void *), void *arg)
 void proxy_stop(struct proxy *p)
 {
 	p->is_draining = p->is_stopped = true;
+	list_for_each (&p->idle, struct client, link, c)
+		client_close(c);
 	list_for_each (&p->clients, struct client, link, c) {
-		if (c->is_parked)
-			client_close(c);
-		else if (c->tunnel && tunnel_is_parked(c->tunnel))
+		if (c->tunnel && tunnel_is_parked(c->tunnel))
 			tunnel_end(c->tunnel);
 	}
 	links_close_idle(p->links);

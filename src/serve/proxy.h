@@ -32,7 +32,8 @@ struct proxy {
 	int index;
 	struct proxy_shared *shared;
 	struct links *links;
-	struct list clients; /* all connections; the idle ones in front */
+	struct list clients; /* connections that a fiber or a tunnel has */
+	struct list idle;    /* parked ones, the longest idle first */
 	unsigned client_count;
 	struct timer tick; /* once a second */
 	bool is_draining;
