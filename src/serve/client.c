@@ -83,7 +83,10 @@ static void park(struct client *c)
 	c->is_parked = true;
 	counters_add(c->proxy->shared->counters, c->proxy->index, COUNTER_WAITING, 1);
 	list_remove(&c->link);
-	list_add(&c->proxy->idle, &c->link);
+	if (c->requests)
+		list_add(&c->proxy->idle, &c->link);
+	else
+		list_add_front(&c->proxy->idle, &c->link);
 	timer_set(&c->timer, deadline_in(wait_ms));
 	io_park(&c->sock.io, on_readable);
 }

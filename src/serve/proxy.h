@@ -33,7 +33,7 @@ struct proxy {
 	struct proxy_shared *shared;
 	struct links *links;
 	struct list clients; /* connections that a fiber or a tunnel has */
-	struct list idle;    /* parked ones, the longest idle first */
+	struct list idle;    /* parked: never used ones first, then the longest idle */
 	unsigned client_count;
 	struct timer tick; /* once a second */
 	bool is_draining;
