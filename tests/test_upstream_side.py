@@ -265,6 +265,52 @@ def test_a_body_is_sent_again_whole(gateway, origin):
     assert [r.body == body for r in o.requests] == [True] * 3
 
 
+def test_a_second_try_that_is_answered_early_is_not_a_whole_request(gateway):
+    """The first try took the whole body and gave no answer; the second one answers in front
+    of it.  The rest of that body must not be read as the next request of its connection."""
+    listener, ended, firsts = socket.create_server(('127.0.0.1', 0)), [], []
+    size, timeout = 30_000_000, 15
+
+    def head(c):
+        data = b''
+        while b'\r\n\r\n' not in data:
+            data += c.recv(65536)
+        return data.split(b'\r\n\r\n', 1)
+
+    def serve():
+        c, _ = listener.accept()
+        got = len(head(c)[1])
+        while got < size:
+            got += len(c.recv(1 << 20))
+        c.close()
+        c, _ = listener.accept()
+        head(c)
+        c.sendall(ok(b'early'))
+        other, _ = listener.accept()
+        firsts.append(head(other)[0])
+        other.sendall(ok(b'next'))
+        c.settimeout(timeout)
+        try:
+            while c.recv(1 << 20):
+                pass
+            ended.append(True)
+        except ConnectionError:
+            ended.append(True)
+        c.close()
+        other.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = listener.getsockname()[1]
+    g = gateway(declarative(service(f'http://127.0.0.1:{port}', route(paths=['/']))))
+    with g.client(timeout=timeout) as c:
+        c.send(request_bytes('PUT', '/big', body=b'x' * size))
+        assert c.read_response().body == b'early'
+    with g.client(timeout=timeout) as c:
+        assert c.get('/next').body == b'next'
+    assert firsts[0].startswith(b'GET /next ')
+    wait_for(lambda: ended, 'the end of the connection with half a request')
+
+
 def test_a_streamed_body_is_not_sent_twice(gateway, origin):
     o = origin()
     o.default = lambda c, r: c.close()

@@ -89,8 +89,10 @@ static enum outcome connect_to(struct trial *t)
 
 static enum outcome attempt(struct trial *t)
 {
-	enum outcome a = connect_to(t);
+	enum outcome a;
 
+	t->is_sent = t->is_request_over = false; /* what the try before did is its own */
+	a = connect_to(t);
 	if (a == OUTCOME_OK)
 		a = send_request(t);
 	if (a == OUTCOME_OK)
@@ -222,7 +224,6 @@ static void try_targets(struct trial *t)
 		}
 		if (is_stale) /* an old connection that had ended unseen is nobody's failure */
 			tries--;
-		t->is_sent = false;
 	}
 }
 

@@ -121,16 +121,19 @@ static size_t add_to_memory(struct spool *s, const char *p, size_t n)
 
 struct err *spool_add(struct spool *s, const char *p, size_t n)
 {
-	size_t kept = add_to_memory(s, p, n);
+	size_t before = s->in_memory, kept = add_to_memory(s, p, n);
 	struct job j = { .spool = s, .out = p + kept, .n = n - kept, .at = s->in_file };
 
 	if (j.n == 0)
 		return NULL;
-	if (s->file_max && s->in_file + j.n > s->file_max)
+	if (s->file_max && s->in_file + j.n > s->file_max) {
+		s->in_memory = before;
 		return FAIL(ERR_REFUSED, "more than %llu bytes to keep in a file",
 			    (unsigned long long)s->file_max);
+	}
 	offload(run_job, &j);
 	if (j.done < 0) {
+		s->in_memory = before;
 		errno = j.error;
 		return FAIL_ERRNO("cannot keep a body in a file in %s", s->folder);
 	}

@@ -26,8 +26,8 @@ struct spool {
 void spool_init(struct spool *s, const char *folder, size_t memory_max, uint64_t file_max);
 void spool_done(struct spool *s); /* usable as a cleanup; once again does nothing */
 
-/* Adds all of p[0..n). ERR_REFUSED when it would pass file_max, ERR_SYSTEM when the disk
- * does not take it. */
+/* Adds all of p[0..n), or nothing: ERR_REFUSED when it would pass file_max, ERR_SYSTEM when
+ * the disk does not take it. */
 MUST_CHECK struct err *spool_add(struct spool *s, const char *p, size_t n) SUSPENDS;
 
 /* The next bytes, at most `most`; 0 when all were given out, -1 when the file cannot be read.

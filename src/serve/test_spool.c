@@ -66,6 +66,23 @@ static void refuses_too_much(void *arg)
 	loop_stop(loop);
 }
 
+/* What did not fit is the caller's still, all of it: it may send it by itself. */
+static void keeps_nothing_of_a_failure(void *arg)
+{
+	struct spool s CLEANUP(spool_done);
+	char *p;
+
+	(void)arg;
+	spool_init(&s, "/nowhere/at/all", 1, 0);
+	assert_null(spool_add(&s, data, 100));
+	assert_non_null(spool_add(&s, data + 100, BLOCK_SMALL));
+	err_forget();
+	assert_int_equal(spool_left(&s), 100);
+	assert_int_equal(spool_next(&s, BYTES, &p), 100);
+	assert_memory_equal(p, data, 100);
+	loop_stop(loop);
+}
+
 static void tells_of_a_bad_folder(void *arg)
 {
 	struct spool s CLEANUP(spool_done);
@@ -112,6 +129,12 @@ static void a_full_spool_refuses(void **state)
 	run(refuses_too_much);
 }
 
+static void a_failed_addition_leaves_the_spool_as_it_was(void **state)
+{
+	(void)state;
+	run(keeps_nothing_of_a_failure);
+}
+
 static void a_folder_that_is_not_there_is_an_error(void **state)
 {
 	(void)state;
@@ -123,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_beyond_memory_come_back_in_order),
 		cmocka_unit_test(a_full_spool_refuses),
+		cmocka_unit_test(a_failed_addition_leaves_the_spool_as_it_was),
 		cmocka_unit_test(a_folder_that_is_not_there_is_an_error),
 	};
 
