@@ -126,3 +126,6 @@ static inline bool ascii_is_alnum(char c)
 
 /* 0..15, or -1. */
 int ascii_hex(char c);
+
+/* 0..63 of a digit in base 64 (RFC 4648 §4), or -1. */
+int ascii_base64(char c);

@@ -7,7 +7,6 @@
 #include "serve/client.h"
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <unistd.h>
 
 #define RUN_MAX  64 /* accepted per turn at most, so that others get theirs */
 #define PAUSE_MS 100

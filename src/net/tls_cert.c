@@ -11,8 +11,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
-#define CHAIN_MAX    100       /* certificates in one PEM text of a chain */
-#define PEM_MAX      (1 << 24) /* bytes of one PEM text */
+#define CHAIN_MAX    100 /* certificates in one PEM text of a chain */
 #define SERIAL_BYTES 16
 
 /* ---- OpenSSL's words ------------------------------------------------------------------- */
@@ -41,36 +40,34 @@ struct err *tls_fail(const char *file, int line, const char *text)
 
 /* ---- reading PEM ----------------------------------------------------------------------- */
 
-static void bio_drop(BIO **b)
+void bio_drop(BIO **b)
 {
 	BIO_free(*b);
 	*b = NULL;
 }
 
-static void x509_drop(X509 **x)
+void x509_drop(X509 **x)
 {
 	X509_free(*x);
 	*x = NULL;
 }
 
-static void key_drop(EVP_PKEY **k)
+void key_drop(EVP_PKEY **k)
 {
 	EVP_PKEY_free(*k);
 	*k = NULL;
 }
 
-/* A reader over the text; NULL when that is out of the question. */
-static BIO *bio_over(str pem)
+BIO *bio_over(str pem)
 {
-	if (pem.n == 0 || pem.n > PEM_MAX)
-		return NULL;
-	return BIO_new_mem_buf(pem.s, (int)pem.n);
+	return pem.n == 0 || pem.n > PEM_MAX ? NULL : BIO_new_mem_buf(pem.s, (int)pem.n);
 }
 
-static int refuse_password(char *buf, int size, int rwflag, void *was_asked)
+int refuse_password(char *buf, int size, int rwflag, void *was_asked)
 {
 	(void)buf, (void)size, (void)rwflag;
-	*(bool *)was_asked = true;
+	if (was_asked)
+		*(bool *)was_asked = true;
 	return -1;
 }
 

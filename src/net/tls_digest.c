@@ -80,18 +80,6 @@ str base64_encode(struct arena *a, str data)
 	return str_at(out, n);
 }
 
-/* 0..63, or -1. */
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (ascii_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Digits, then the padding that fills up to four; unused bits must be zero, so
  * that a text has one spelling. */
 bool base64_decode(struct arena *a, str text, str *ret)
@@ -102,7 +90,7 @@ bool base64_decode(struct arena *a, str text, str *ret)
 
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.s[i];
-		int digit = base64_digit(c);
+		int digit = ascii_base64(c);
 
 		if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
 			continue;

@@ -19,12 +19,6 @@ static void ssl_drop(SSL **s)
 	*s = NULL;
 }
 
-static void bio_drop(BIO **b)
-{
-	BIO_free(*b);
-	*b = NULL;
-}
-
 static int the_report_index;
 
 static void make_report_index(void)

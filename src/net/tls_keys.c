@@ -7,26 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#define PEM_MAX        (1 << 24) /* bytes of one PEM text */
-#define JWK_NUMBER_MAX 4096      /* base64 digits of one number of a key */
-
-static void bio_drop(BIO **b)
-{
-	BIO_free(*b);
-	*b = NULL;
-}
-
-static void x509_drop(X509 **x)
-{
-	X509_free(*x);
-	*x = NULL;
-}
-
-static void key_drop(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-	*k = NULL;
-}
+#define JWK_NUMBER_MAX 4096 /* base64 digits of one number of a key */
 
 static void key_context_drop(EVP_PKEY_CTX **c)
 {
@@ -52,25 +33,10 @@ static void number_drop(BIGNUM **n)
 	*n = NULL;
 }
 
-static BIO *bio_over(str pem)
-{
-	return pem.n == 0 || pem.n > PEM_MAX ? NULL : BIO_new_mem_buf(pem.s, (int)pem.n);
-}
-
-/* There is nobody to ask for a passphrase. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)arg;
-	return -1;
-}
-
 static X509 *read_certificate(str pem)
 {
 	BIO *b CLEANUP(bio_drop) = bio_over(pem);
-	X509 *x = b ? PEM_read_bio_X509(b, NULL, no_passphrase, NULL) : NULL;
+	X509 *x = b ? PEM_read_bio_X509(b, NULL, refuse_password, NULL) : NULL;
 
 	ERR_clear_error();
 	return x;
@@ -100,7 +66,7 @@ struct err *tls_key_matches(str cert_pem, str key_pem, bool *ret)
 	X509 *x CLEANUP(x509_drop) = read_certificate(cert_pem);
 	BIO *b CLEANUP(bio_drop) = bio_over(key_pem);
 	EVP_PKEY *key CLEANUP(key_drop) =
-		b ? PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL) : NULL;
+		b ? PEM_read_bio_PrivateKey(b, NULL, refuse_password, NULL) : NULL;
 
 	ERR_clear_error();
 	if (!x)
@@ -116,7 +82,7 @@ struct err *tls_check_public_key(str pem)
 {
 	BIO *b CLEANUP(bio_drop) = bio_over(pem);
 	EVP_PKEY *key CLEANUP(key_drop) =
-		b ? PEM_read_bio_PUBKEY(b, NULL, no_passphrase, NULL) : NULL;
+		b ? PEM_read_bio_PUBKEY(b, NULL, refuse_password, NULL) : NULL;
 
 	ERR_clear_error();
 	return key ? NULL : FAIL(ERR_INVALID, "not a PEM public key");

@@ -4,6 +4,7 @@
 
 #include "net/tls.h"
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
@@ -52,3 +53,12 @@ void tls_words(char *out, size_t n);
 /* The same as an error: "text: reason". */
 struct err *tls_fail(const char *file, int line, const char *text);
 #define FAIL_TLS(text) tls_fail(__FILE__, __LINE__, (text))
+
+/* Reading PEM. */
+#define PEM_MAX (1 << 24) /* bytes of one text */
+void bio_drop(BIO **b);   /* for CLEANUP, as the two below */
+void x509_drop(X509 **x);
+void key_drop(EVP_PKEY **k);
+BIO *bio_over(str pem); /* a reader of the text; NULL when that is out of the question */
+/* There is nobody to ask for a password; notes in *(bool *)was_asked, unless NULL, that one was wanted. */
+int refuse_password(char *buf, int size, int rwflag, void *was_asked);

@@ -412,18 +412,6 @@ static str cookie(const struct source *s)
 	return STR_NONE;
 }
 
-/* 0..63, or -1. */
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (ascii_is_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* The name of "Authorization: Basic"; never the password behind it. */
 static str remote_user(const struct source *s)
 {
@@ -436,7 +424,7 @@ static str remote_user(const struct source *s)
 		return STR_NONE;
 	value = str_trim(str_from(value, 6));
 	for (size_t i = 0; i < value.n && n < SCRATCH; i++) {
-		int digit = base64_digit(value.s[i]);
+		int digit = ascii_base64(value.s[i]);
 
 		if (digit < 0)
 			return STR_NONE;

@@ -256,19 +256,17 @@ static struct err *open_face(struct arena *a, const struct worker_start *start, 
 
 struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 			   struct configuration *configuration, struct counters *counters,
-			   struct interfaces **ret)
+			   const struct node_name *name, struct interfaces **ret)
 {
 	struct interfaces *i = NEW(a, struct interfaces);
-	char host[256] = "";
 
-	gethostname(host, sizeof(host) - 1);
 	i->configuration = configuration;
 	i->counters = counters;
 	i->context = (struct admin_context){
 		.settings = start->settings,
 		.store = configuration_store(configuration),
-		.node_id = uuid_random(),
-		.hostname = str_copy(a, str_of(host)),
+		.node_id = name->id,
+		.hostname = name->host,
 		.master_pid = start->supervisor,
 		.worker_pid = getpid(),
 		.apply = apply,

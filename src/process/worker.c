@@ -36,6 +36,7 @@ struct worker {
 	const struct worker_start *start;
 	const struct settings *settings;
 	struct arena *arena; /* as long as the process */
+	struct node_name name;
 	struct loop *control;
 	struct lane *lanes;
 	int n_lanes;
@@ -345,18 +346,24 @@ static void share(struct worker *w)
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
 }
 
-static void start_plugins(struct worker *w)
+static void name_node(struct worker *w)
 {
 	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	w->name = (struct node_name){ uuid_random(), str_copy(w->arena, str_of(host)) };
+}
+
+static void start_plugins(struct worker *w)
+{
 	struct plugin_node node = {
 		.version = GIBBON_VERSION,
-		.node_id = uuid_str(w->arena, uuid_random()),
+		.node_id = uuid_str(w->arena, w->name.id),
+		.hostname = w->name.host,
 		.worker_pid = getpid(),
 		.loops = w->n_lanes,
 	};
 
-	gethostname(host, sizeof(host) - 1);
-	node.hostname = str_copy(w->arena, str_of(host));
 	plugins_start(&node);
 }
 
@@ -372,6 +379,7 @@ static struct err *make_worker(struct worker *w)
 	PASS(offload_start(OFFLOAD_THREADS));
 	share(w);
 	PASS(configuration_new(w->start, w->shared.current, w->balancers, &w->configuration));
+	name_node(w);
 	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled)
@@ -398,7 +406,7 @@ static void begin(void *p)
 
 	if (!e)
 		e = interfaces_new(w->arena, w->start, w->configuration, w->shared.counters,
-				   &w->interfaces);
+				   &w->name, &w->interfaces);
 	if (!e) /* everything that only root may open is open */
 		e = worker_give_up_privileges(w->start);
 	if (e) {

@@ -5,8 +5,6 @@
 #include "base/mem.h"
 #include "serve/req.h"
 #include "serve/tunnel.h"
-#include <netinet/tcp.h>
-#include <unistd.h>
 
 /* Most heads fit in here, and are read straight into the request's arena: while the
  * upstream is waited for, each page that a request holds costs the others cache. */
@@ -65,11 +63,11 @@ static void on_readable(struct io *io)
 	fiber_start_now("request", run, c);
 }
 
-/* Idle: until the next byte, or the timeout.  Nothing but the struct stays. */
 /* While it drains, a client that was promised keep-alive gets the time to come with
  * its next request, whose reply says close: it may have sent it already. */
 #define LEAVE_MS 500
 
+/* Idle: until the next byte, or the timeout.  Nothing but the struct stays. */
 static void park(struct client *c)
 {
 	const struct http_tuning *t = &c->proxy->shared->settings->proxy_http;

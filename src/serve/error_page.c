@@ -157,7 +157,7 @@ str error_answer(struct arena *a, str message, str accept, str *ret_content_type
 {
 	enum error_type type = ERROR_JSON;
 	double best = 0;
-	str member, media;
+	str member, media = STR_NONE;
 	struct buf quoted CLEANUP(buf_done);
 
 	while (http_list_next(&accept, &member)) {

@@ -458,7 +458,10 @@ static struct err *up_alone(struct pg_conn *c, const struct migrations_options *
 	return NULL;
 }
 
-struct err *migrations_up(const struct migrations_options *o)
+/* fn alone on a database that is there; `waits`: for another node's turn to end. */
+static struct err *on_database(const struct migrations_options *o, bool waits,
+			       struct err *(*fn)(struct pg_conn *c,
+						 const struct migrations_options *o))
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct pg_conn *c CLEANUP(pg_drop) = NULL;
@@ -468,7 +471,12 @@ struct err *migrations_up(const struct migrations_options *o)
 	PASS(look_with(c, a, &s));
 	if (s.needs_bootstrap)
 		return no_database();
-	return alone(c, o, true, up_alone);
+	return alone(c, o, waits, fn);
+}
+
+struct err *migrations_up(const struct migrations_options *o)
+{
+	return on_database(o, true, up_alone);
 }
 
 static struct err *finish_alone(struct pg_conn *c, const struct migrations_options *o)
@@ -492,15 +500,7 @@ static struct err *finish_alone(struct pg_conn *c, const struct migrations_optio
 
 struct err *migrations_finish(const struct migrations_options *o)
 {
-	struct arena *a CLEANUP(arena_drop) = arena_new();
-	struct pg_conn *c CLEANUP(pg_drop) = NULL;
-	struct migrations_state s;
-
-	PASS(open_link(o, &c));
-	PASS(look_with(c, a, &s));
-	if (s.needs_bootstrap)
-		return no_database();
-	return alone(c, o, false, finish_alone);
+	return on_database(o, false, finish_alone);
 }
 
 static struct err *drop_all(struct pg_conn *c, void *arg)
