@@ -93,7 +93,8 @@ def test_reloads_under_load_lose_nothing(gateway, origin):
 
 
 def test_a_reload_that_fails_disturbs_nobody(gateway, origin):
-    g = gateway(CONFIG % origin().port)
+    # After its 1000 requests a connection would be told to close, reload or not.
+    g = gateway(CONFIG % origin().port, conf={'nginx_http_keepalive_requests': '1000000'})
     worker = children(g.process.pid)
     asker = Asker(g.proxy)
     g.write_config('_format_version: "3.0"\nservices: 1\n')
