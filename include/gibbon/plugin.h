@@ -247,6 +247,9 @@ void reply_set_body(struct req *r, str body);
 
 /* ---- in log ------------------------------------------------------------------------------- */
 
+/* An entity's struct ("routes", ...) as the Admin API shows it. */
+struct value *entity_value(struct arena *a, const char *name, const void *item);
+
 /* The entry that all logging plugins write. */
 struct value *log_entry(struct req *r);
 
@@ -254,6 +257,9 @@ struct req_figures {
 	int64_t request_ms, upstream_ms, kong_ms; /* upstream_ms: -1 when not proxied */
 	uint64_t bytes_in, bytes_out;
 };
+/* The node, as plugins were told at the start. */
+const struct plugin_node *plugin_node(void);
+
 struct req_figures req_figures(const struct req *r);
 
 /* ---- what else plugins need -------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 static struct {
 	struct arena *arena; /* never ends */
 	bool is_registered, is_started;
+	struct plugin_node node;
 	strs enabled;
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
 } table;
@@ -148,10 +149,16 @@ const struct entity *const *plugins_entities(void)
 
 /* ---- life ------------------------------------------------------------------------------- */
 
+const struct plugin_node *plugin_node(void)
+{
+	return &table.node;
+}
+
 void plugins_start(const struct plugin_node *node)
 {
 	const struct plugin *p;
 
+	table.node = *node;
 	for (size_t i = 0; (p = plugin_at(i)); i++) {
 		if (p->start)
 			p->start(node);

@@ -221,7 +221,10 @@ void req_set_args(struct req *r, const struct uri_args *args)
 static bool body_failed(struct req *r, ssize_t end)
 {
 	r->keep_alive = false;
-	if (end == BODY_BAD || end == BODY_TOO_LARGE || end == NET_TIMEOUT) {
+	if (end == BODY_TOO_LARGE && r->too_large_status) {
+		r->must_linger = true;
+		respond_error(r, r->too_large_status, "%s", r->too_large_message);
+	} else if (end == BODY_BAD || end == BODY_TOO_LARGE || end == NET_TIMEOUT) {
 		r->must_linger = true;
 		respond_error(r,
 			      end == BODY_BAD         ? 400
@@ -274,7 +277,7 @@ void req_limit_body(struct req *r, uint64_t most, int status, const char *messag
 {
 	if (r->body.max && r->body.max <= most)
 		return;
-	r->body.max = most;
+	r->body.max = most ? most : 1; /* 0 would be no limit; a byte is refused with the second */
 	r->too_large_status = status;
 	r->too_large_message = message;
 }

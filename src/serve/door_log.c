@@ -135,10 +135,9 @@ static struct value *tries_value(struct req *r)
 	return list;
 }
 
-/* An entity as the Admin API shows it, made from its struct by its rows. */
-static struct value *entity_value(struct req *r, const char *name, const void *item)
+struct value *entity_value(struct arena *a, const char *name, const void *item)
 {
-	return schema_encode(r->arena, entity_schema(entity_find(str_of(name))), item);
+	return schema_encode(a, entity_schema(entity_find(str_of(name))), item);
 }
 
 static void add_who(struct req *r, struct value *v)
@@ -148,7 +147,7 @@ static void add_who(struct req *r, struct value *v)
 	struct value *who;
 
 	if (c)
-		set(r, v, "consumer", entity_value(r, "consumers", c));
+		set(r, v, "consumer", entity_value(r->arena, "consumers", c));
 	if (!by)
 		return;
 	who = value_object(r->arena);
@@ -173,9 +172,9 @@ struct value *log_entry(struct req *r)
 	set_int(r, latencies, "request", f.request_ms);
 	set(r, v, "latencies", latencies);
 	if (r->route)
-		set(r, v, "route", entity_value(r, "routes", r->route->route));
+		set(r, v, "route", entity_value(r->arena, "routes", r->route->route));
 	if (r->service)
-		set(r, v, "service", entity_value(r, "services", r->service->service));
+		set(r, v, "service", entity_value(r->arena, "services", r->service->service));
 	add_who(r, v);
 	set_str(r, v, "client_ip", r->client_ip);
 	set_int(r, v, "started_at", req_started_ms(r));
