@@ -146,6 +146,9 @@ enum wait io_wait_any(const struct io_want *want, int n, deadline until, int *re
 void io_park(struct io *io, void (*on_ready)(struct io *));
 void io_unpark(struct io *io);
 
+/* Within on_ready: goes on waiting, for what happens from now on. */
+void io_park_again(struct io *io, void (*on_ready)(struct io *));
+
 /* For listeners: level-triggered readable, EPOLLEXCLUSIVE, until io_done. */
 void io_listen(struct io *io, void (*on_ready)(struct io *));
 

@@ -143,6 +143,11 @@ void io_park(struct io *io, void (*on_ready)(struct io *))
 		list_add(&io->loop->ready_ios, &io->link);
 }
 
+void io_park_again(struct io *io, void (*on_ready)(struct io *))
+{
+	io->on_ready = on_ready;
+}
+
 void io_unpark(struct io *io)
 {
 	io->on_ready = NULL;

@@ -124,6 +124,8 @@ static void on_hangup(struct io *io)
 
 	if (io->ready & IO_HUP)
 		fiber_cancel(c->watched);
+	else
+		io_park_again(io, on_hangup); /* it has only said more, which may wait */
 }
 
 void client_watch(struct client *c)

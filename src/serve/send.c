@@ -194,7 +194,9 @@ static enum outcome stream_body(struct trial *t, struct iovec *iov, int n)
 			n += piece_iov(iov + n, is_chunked, line, str_at(piece, (size_t)got),
 				       r->body.is_done, STR_NONE);
 		}
+		client_watch(r->client);
 		end = send_up(t, iov, n, &is_early);
+		client_unwatch(r->client);
 		if (end != OUTCOME_OK || is_early)
 			return end;
 		t->is_request_over = r->body.is_done && !r->body.ready_n;
