@@ -10,6 +10,7 @@ import pytest
 from harness.client import Client, request_bytes
 from harness.config import declarative, everything_to, route, service
 from harness.origin import ok
+from harness.ports import free_port
 from harness.waits import patience, wait_for
 
 
@@ -38,6 +39,27 @@ def test_access_lines_go_to_syslog(gateway, origin1, tmp_path, kind):
     line = server.line()
     assert re.match(r'<157>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ gate: 127\.0\.0\.1 - - \[', line), line
     assert '"GET /said?x HTTP/1.1" 200 ' in line
+
+
+@pytest.mark.parametrize('kind', ['udp', 'unix'])
+def test_error_lines_go_to_syslog_with_the_severity_of_their_level(gateway, tmp_path, kind):
+    server = Syslog(str(tmp_path / 'log') if kind == 'unix' else None)
+    g = gateway(declarative(service(f'http://127.0.0.1:{free_port()}', route(paths=['/']))), conf={
+        'proxy_error_log': f'syslog:server={server.where},facility=local3,tag=gate'})
+    assert g.get('/refused').status == 502
+    lines = []
+    wait_for(lambda: lines.append(server.line()) or '/refused' in lines[-1], 'the error line')
+    assert re.match(r'<155>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ gate: \d{4}/\d\d/\d\d \S+ \[error\] ',
+                    lines[-1]), lines[-1]
+    assert any(line.startswith('<157>') and '[notice]' in line for line in lines), lines
+    assert not any('\n' in line for line in lines)
+
+
+def test_an_error_log_of_a_syslog_server_that_cannot_be_is_told_at_the_start(gateway, origin1):
+    g = gateway(everything_to(origin1), conf={'proxy_error_log': 'syslog:facility=local3'}, start=False)
+    done = g.cli('start')
+    assert done.returncode == 1
+    assert 'proxy_error_log: a syslog log needs server=' in done.stderr
 
 
 def test_a_syslog_server_that_is_not_there_holds_nobody_up(gateway, origin1):

@@ -18,7 +18,8 @@ static const char *const level_names[] = {
 
 static _Atomic int level_now = LOG_NOTICE_;
 static _Atomic int log_fd = STDERR_FILENO;
-static char log_path[4096]; /* set once at start, before threads */
+static char log_path[4096];                              /* set once at start, before threads */
+static void (*log_send)(enum log_level level, str line); /* as log_path */
 
 bool log_level_of(str word, enum log_level *ret)
 {
@@ -83,6 +84,11 @@ struct err *log_reopen(void)
 	return log_path[0] ? open_at(log_path) : NULL;
 }
 
+void log_open_to(void (*send)(enum log_level level, str line))
+{
+	log_send = send;
+}
+
 /* Control bytes as \xNN: a story stays on its line. */
 static size_t add_escaped(char *out, size_t at, size_t max, const char *text)
 {
@@ -108,6 +114,10 @@ static void write_line(enum log_level level, const char *text)
 	n += (size_t)snprintf(line + n, sizeof(line) - n, "[%s] %d#%ld: ", level_names[level],
 			      (int)getpid(), syscall(SYS_gettid));
 	n = add_escaped(line, n, sizeof(line) - 1, text);
+	if (log_send) {
+		log_send(level, str_at(line, n));
+		return;
+	}
 	line[n++] = '\n';
 	if (write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, n) < 0)
 		return; /* nobody is left to tell */

@@ -33,6 +33,10 @@ enum log_level log_get_level(void);
 MUST_CHECK struct err *log_open(const char *path);
 MUST_CHECK struct err *log_reopen(void);
 
+/* From now on lines, without their '\n', go to send instead, which any thread may call; NULL:
+ * back to the file. */
+void log_open_to(void (*send)(enum log_level level, str line));
+
 void log_write(enum log_level level, const char *format, ...) PRINTF(2, 3);
 
 /* The whole chain of an error: "text: cause: cause", its hint behind it. */

@@ -25,3 +25,6 @@ void syslog_sink_close(struct syslog_sink **s); /* takes NULL */
 
 /* One message; an errno when it could not be sent.  Never waits. */
 int syslog_sink_send(struct syslog_sink *s, str line);
+
+/* The same with this severity (0 emerg to 7 debug); by any thread. */
+int syslog_sink_send_at(const struct syslog_sink *s, int severity, str line);

@@ -12,6 +12,7 @@
 
 #define TAG_MAX     32
 #define PORT_SYSLOG 514
+#define HEAD_MAX    384
 
 struct syslog_sink {
 	int fd;
@@ -22,7 +23,7 @@ struct syslog_sink {
 	char hostname[256];
 	int64_t second; /* head is of */
 	int head_n;
-	char head[384];
+	char head[HEAD_MAX];
 };
 
 /* clang-format off */
@@ -165,35 +166,51 @@ void syslog_sink_close(struct syslog_sink **s)
 
 /* ---- sending --------------------------------------------------------------------------- */
 
-static void make_head(struct syslog_sink *s, int64_t second)
+static int write_head(const struct syslog_sink *s, int severity, int64_t second,
+		      char head[HEAD_MAX])
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t at = (time_t)second;
 	struct tm tm;
 
 	localtime_r(&at, &tm);
-	s->head_n = snprintf(s->head, sizeof(s->head),
-			     "<%d>%.3s %2d %02d:%02d:%02d %s%s%s: ", s->facility * 8 + s->severity,
-			     months + 3 * (tm.tm_mon % 12), tm.tm_mday, tm.tm_hour, tm.tm_min,
-			     tm.tm_sec, s->has_hostname ? s->hostname : "",
-			     s->has_hostname ? " " : "", s->tag);
-	s->second = second;
+	return snprintf(head, HEAD_MAX,
+			"<%d>%.3s %2d %02d:%02d:%02d %s%s%s: ", s->facility * 8 + severity,
+			months + 3 * (tm.tm_mon % 12), tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+			s->has_hostname ? s->hostname : "", s->has_hostname ? " " : "", s->tag);
+}
+
+static int send_both(const struct syslog_sink *s, str head, str line)
+{
+	struct iovec parts[2] = {
+		{ (void *)(uintptr_t)head.s, head.n },
+		{ (void *)(uintptr_t)line.s, line.n },
+	};
+	struct msghdr message = {
+		.msg_name = (void *)(uintptr_t)&s->server.any,
+		.msg_namelen = s->server.size,
+		.msg_iov = parts,
+		.msg_iovlen = COUNT(parts),
+	};
+
+	return sendmsg(s->fd, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
 int syslog_sink_send(struct syslog_sink *s, str line)
 {
 	int64_t now = clock_wall_s();
-	struct iovec parts[2];
-	struct msghdr message = {
-		.msg_name = &s->server.any,
-		.msg_namelen = s->server.size,
-		.msg_iov = parts,
-		.msg_iovlen = 2,
-	};
 
-	if (now != s->second)
-		make_head(s, now);
-	parts[0] = (struct iovec){ s->head, (size_t)s->head_n };
-	parts[1] = (struct iovec){ (void *)(uintptr_t)line.s, line.n };
-	return sendmsg(s->fd, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+	if (now != s->second) {
+		s->head_n = write_head(s, s->severity, now, s->head);
+		s->second = now;
+	}
+	return send_both(s, str_at(s->head, (size_t)s->head_n), line);
+}
+
+int syslog_sink_send_at(const struct syslog_sink *s, int severity, str line)
+{
+	char head[HEAD_MAX];
+	int n = write_head(s, severity, clock_wall_s(), head);
+
+	return send_both(s, str_at(head, (size_t)n), line);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a prepared prefix to a running gateway, in the foreground or behind a
  * fork whose parent waits for the outcome. */
+#include "observe/error_log.h"
 #include "process/priv.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +29,9 @@ struct starting {
  * the error log. Before the first fork: a worker has them too. */
 static void leave_terminal(const char *error_log)
 {
+	bool is_file = error_log && error_log[0] == '/';
 	int null = open("/dev/null", O_RDWR);
-	int log = error_log ? open(error_log, O_WRONLY | O_APPEND | O_CREAT, 0644) : -1;
+	int log = is_file ? open(error_log, O_WRONLY | O_APPEND | O_CREAT, 0644) : -1;
 
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
@@ -110,7 +112,7 @@ static struct err *prepare(const struct starting *st, struct settings *s, struct
 
 	log_set_level(s->log_level_kind);
 	if (s->proxy_error.path.s)
-		PASS(log_open(str_z(st->arena, s->proxy_error.path)));
+		TRY(error_log_open(st->arena, s->proxy_error.path), "proxy_error_log");
 	PASS(generation_new(arena, s, NULL, &g));
 	arena = NULL; /* the generation's now */
 	*ret = g;

@@ -9,6 +9,7 @@
  * supervisor up. */
 #include "base/clock.h"
 #include "base/vec.h"
+#include "observe/error_log.h"
 #include "process/priv.h"
 #include <errno.h>
 #include <poll.h>
@@ -271,7 +272,7 @@ static void take_over_logs(const struct settings *s)
 	log_set_level(s->log_level_kind);
 	if (!s->proxy_error.path.s)
 		return;
-	e = log_open(str_z(a, s->proxy_error.path));
+	e = error_log_open(a, s->proxy_error.path);
 	if (e)
 		log_err(LOG_ERROR_, e, "the error log cannot be opened");
 	err_forget();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/plugin_table.h"
 #include "listen/acceptor.h"
+#include "observe/error_log.h"
 #include "process/interfaces.h"
 #include "process/openers.h"
 #include "serve/client.h"
@@ -373,7 +374,7 @@ static struct err *make_worker(struct worker *w)
 
 	log_set_level(s->log_level_kind);
 	if (s->proxy_error.path.n)
-		PASS(log_open(str_z(w->arena, s->proxy_error.path)));
+		TRY(error_log_open(w->arena, s->proxy_error.path), "proxy_error_log");
 	PASS(loop_new("control", 0, &w->control));
 	PASS(make_lanes(w));
 	PASS(offload_start(OFFLOAD_THREADS));

@@ -242,7 +242,7 @@ static strs write_out(struct arena *a, strs words, const char *const *bundled, s
 
 /* ---- logs ----------------------------------------------------------------------------------------- */
 
-void derive_log(struct loading *l, const char *name, str text, struct setting_log *to)
+void derive_log(struct loading *l, str text, struct setting_log *to)
 {
 	strs words = str_split(l->a, text, ' ');
 	bool is_syslog;
@@ -250,11 +250,6 @@ void derive_log(struct loading *l, const char *name, str text, struct setting_lo
 	if (words.n == 0 || str_is(words.v[0], "off"))
 		return;
 	is_syslog = str_starts(words.v[0], STR("syslog:"));
-	if (is_syslog && to != &l->s->proxy_access && to != &l->s->admin_access &&
-	    to != &l->s->status_access && to != &l->s->stream_access) {
-		loading_note(l, "%s: kept without effect, errors are not sent to syslog", name);
-		return;
-	}
 	to->path = is_syslog || words.v[0].s[0] == '/'
 			   ? words.v[0]
 			   : str_fmt(l->a, STRF "/" STRF, STRV(l->s->prefix), STRV(words.v[0]));
@@ -265,14 +260,14 @@ static void derive_logs(struct loading *l)
 {
 	struct settings *s = l->s;
 
-	derive_log(l, "proxy_access_log", s->proxy_access_log, &s->proxy_access);
-	derive_log(l, "proxy_error_log", s->proxy_error_log, &s->proxy_error);
-	derive_log(l, "proxy_stream_access_log", s->proxy_stream_access_log, &s->stream_access);
-	derive_log(l, "proxy_stream_error_log", s->proxy_stream_error_log, &s->stream_error);
-	derive_log(l, "admin_access_log", s->admin_access_log, &s->admin_access);
-	derive_log(l, "admin_error_log", s->admin_error_log, &s->admin_error);
-	derive_log(l, "status_access_log", s->status_access_log, &s->status_access);
-	derive_log(l, "status_error_log", s->status_error_log, &s->status_error);
+	derive_log(l, s->proxy_access_log, &s->proxy_access);
+	derive_log(l, s->proxy_error_log, &s->proxy_error);
+	derive_log(l, s->proxy_stream_access_log, &s->stream_access);
+	derive_log(l, s->proxy_stream_error_log, &s->stream_error);
+	derive_log(l, s->admin_access_log, &s->admin_access);
+	derive_log(l, s->admin_error_log, &s->admin_error);
+	derive_log(l, s->status_access_log, &s->status_access);
+	derive_log(l, s->status_error_log, &s->status_error);
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------------ */

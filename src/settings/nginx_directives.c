@@ -416,7 +416,7 @@ static bool take_access_log(const struct use *u)
 							    : &s->proxy_access;
 
 	*to = (struct setting_log){ 0 };
-	derive_log(u->l, "access_log", u->value, to);
+	derive_log(u->l, u->value, to);
 	return true;
 }
 

@@ -122,7 +122,7 @@ void apply_cipher_suite(struct loading *l);
 void apply_directives(struct loading *l);
 void derive_members(struct loading *l);
 /* "FILE [FORMAT]" or "off"; a relative file is below the prefix. */
-void derive_log(struct loading *l, const char *name, str text, struct setting_log *to);
+void derive_log(struct loading *l, str text, struct setting_log *to);
 
 /* Which nginx namespace a name belongs to, and the directive behind it; false for others. */
 bool directive_split(str name, enum directive_space *ret_space, str *ret_directive);

@@ -104,7 +104,7 @@ struct port_maps {
 
 /* Where a log goes. */
 struct setting_log {
-	str path;   /* absolute, or "syslog:..." of an access log; unset: off */
+	str path;   /* absolute, or "syslog:..."; unset: off */
 	str format; /* name of an access log's format; unset: combined */
 };
 
