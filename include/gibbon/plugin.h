@@ -33,10 +33,12 @@
 #include "base/regex.h"
 #include "base/tally.h"
 #include "base/uri.h"
+#include "http/cookies.h"
 #include "http/http.h"
 #include "model/entity.h"
 #include "model/model.h"
 #include "model/rows.h"
+#include "net/tls_crypto.h"
 
 struct req;  /* a request on its way */
 struct cidr; /* an IP network */
@@ -273,3 +275,11 @@ void digest_sha256(str data, uint8_t ret[32]);
 str base64_encode(struct arena *a, str data);
 bool base64_decode(struct arena *a, str text, str *ret);
 str hex_encode(struct arena *a, str data);
+
+/* ---- what authentication needs, with net/tls_crypto.h and http/cookies.h ------------------- */
+
+/* The first cookie of that name, ASCII case ignored as nginx does; or STR_NONE. */
+str req_cookie(const struct req *r, str name);
+
+/* Path and query as the client wrote them. */
+str req_target(const struct req *r);

@@ -144,5 +144,7 @@ enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t 
 
 str http_reason(int status);                         /* "Not Found"; "" when unknown */
 const char *http_date(int64_t wall_s, char out[30]); /* IMF-fixdate */
-bool http_is_token(str s);                           /* RFC 9110 §5.6.2 */
-bool http_is_value(str s);                           /* a field value without CR, LF, NUL */
+/* Any of the three forms of RFC 9110 §5.6.7; false on everything else. */
+bool http_date_parse(str text, int64_t *ret_wall_s);
+bool http_is_token(str s); /* RFC 9110 §5.6.2 */
+bool http_is_value(str s); /* a field value without CR, LF, NUL */

@@ -188,3 +188,27 @@ const char *http_date(int64_t wall_s, char out[30])
 	put_digits(out + 23, second % 60, 2);
 	return out;
 }
+
+#define DATE_MAX 40 /* "Wednesday, 30-Sep-99 ..." is the longest */
+
+bool http_date_parse(str text, int64_t *ret_wall_s)
+{
+	static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT",
+					     "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y" };
+	char z[DATE_MAX + 1];
+
+	if (!text.n || text.n > DATE_MAX || memchr(text.s, 0, text.n))
+		return false;
+	memcpy(z, text.s, text.n);
+	z[text.n] = 0;
+	for (size_t i = 0; i < COUNT(forms); i++) {
+		struct tm tm = { 0 };
+		const char *end = strptime(z, forms[i], &tm);
+
+		if (!end || *end)
+			continue;
+		*ret_wall_s = timegm(&tm);
+		return true;
+	}
+	return false;
+}
