@@ -110,6 +110,19 @@ struct plugin {
 	phase_fn *on[PHASES];
 };
 
+/* What a shared object says of itself, so that one that was built for another door is
+ * refused: PLUGIN_MODULE(plugin_mine); at the end of its source. */
+struct plugin_module {
+	unsigned api, size;
+	const struct plugin *plugin;
+};
+
+#define PLUGIN_MODULE(p)                                                                           \
+	extern const struct plugin_module gibbon_plugin_module;                                    \
+	__attribute__((visibility("default")))                                                     \
+	const struct plugin_module gibbon_plugin_module = { GIBBON_PLUGIN_API,                     \
+							    sizeof(struct plugin), &(p) }
+
 /* Every plugin that was built in, up to NULL. */
 extern const struct plugin *const plugins_built_in[];
 

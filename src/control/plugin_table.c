@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/plugin_table.h"
 
+#include "control/plugin_object.h"
 #include "model/plugin_schema.h"
 
 #define CONTRACT_VERSION "3.2.2"
 #define ENTITIES_OF_ALL  48
+#define PLUGINS_OF_ALL   256
 
 static struct {
 	struct arena *arena; /* never ends */
-	bool is_registered, is_started;
+	bool is_started;
 	struct plugin_node node;
+	const struct plugin *known[PLUGINS_OF_ALL]; /* built in, and loaded */
+	size_t n_known;
 	strs enabled;
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
 } table;
@@ -61,11 +65,11 @@ static void add(struct arena *a, const struct plugin *p)
 
 /* ---- what is enabled ----------------------------------------------------------------- */
 
-static const struct plugin *find_built_in(str name)
+static const struct plugin *find_known(str name)
 {
-	for (const struct plugin *const *p = plugins_built_in; *p; p++) {
-		if (str_is(name, (*p)->name))
-			return *p;
+	for (size_t i = 0; i < table.n_known; i++) {
+		if (str_is(name, table.known[i]->name))
+			return table.known[i];
 	}
 	return NULL;
 }
@@ -84,10 +88,10 @@ static void list_entities(void)
 	size_t n = 0;
 
 	memset(table.entities, 0, sizeof(table.entities));
-	for (size_t i = 0; plugins_built_in[i]; i++) {
-		const struct entity *const *e = plugins_built_in[i]->entities;
+	for (size_t i = 0; i < table.n_known; i++) {
+		const struct entity *const *e = table.known[i]->entities;
 
-		for (; is_enabled(plugins_built_in[i]) && e && *e; e++) {
+		for (; is_enabled(table.known[i]) && e && *e; e++) {
 			if (n == ENTITIES_OF_ALL)
 				die("plugins bring more than %d entities", ENTITIES_OF_ALL);
 			table.entities[n++] = *e;
@@ -95,29 +99,52 @@ static void list_entities(void)
 	}
 }
 
+static struct err *learn(const struct plugin *p)
+{
+	if (table.n_known == PLUGINS_OF_ALL)
+		return FAIL(ERR_INVALID, "more than %d plugins", PLUGINS_OF_ALL);
+	table.known[table.n_known++] = p;
+	add(table.arena, p);
+	return NULL;
+}
+
+static struct err *learn_built_in(void)
+{
+	for (size_t i = 0; plugins_built_in[i]; i++)
+		PASS(learn(plugins_built_in[i]));
+	return NULL;
+}
+
 /* Those that the settings name themselves, and not by "bundled", must be there. */
-static struct err *check_names(const struct settings *s)
+static struct err *learn_named(const struct settings *s)
 {
 	for (size_t i = 0; i < s->plugins.n; i++) {
 		str name = s->plugins.v[i];
+		const struct plugin *p;
 
-		if (str_is(name, "bundled") || str_is(name, "off") || find_built_in(name))
+		if (str_is(name, "bundled") || str_is(name, "off") || find_known(name))
 			continue;
-		return err_hint(
-			FAIL(ERR_INVALID, STRF " plugin is enabled but not installed", STRV(name)),
-			"Take it out of the property plugins.");
+		TRY(plugin_object_load(table.arena, s->plugin_path, name, &p), "plugin " STRF,
+		    STRV(name));
+		if (!p)
+			return err_hint(
+				FAIL(ERR_INVALID, STRF " plugin is enabled but not installed",
+				     STRV(name)),
+				"Take it out of the property plugins, or put " STRF
+				".so into a folder of plugin_path (" STRF ").",
+				STRV(name), STRV(str_join(table.arena, s->plugin_path, STR(", "))));
+		PASS(learn(p));
 	}
 	return NULL;
 }
 
 struct err *plugins_enable(const struct settings *s)
 {
-	PASS(check_names(s));
-	if (!table.arena)
+	if (!table.arena) {
 		table.arena = arena_new();
-	for (size_t i = 0; plugins_built_in[i] && !table.is_registered; i++)
-		add(table.arena, plugins_built_in[i]);
-	table.is_registered = true;
+		PASS(learn_built_in());
+	}
+	PASS(learn_named(s));
 	table.enabled = (strs){ NEWS(table.arena, str, s->loaded_plugins.n), s->loaded_plugins.n };
 	for (size_t i = 0; i < s->loaded_plugins.n; i++)
 		table.enabled.v[i] = str_copy(table.arena, s->loaded_plugins.v[i]);
@@ -128,16 +155,16 @@ struct err *plugins_enable(const struct settings *s)
 
 const struct plugin *plugin_find(str name)
 {
-	const struct plugin *p = find_built_in(name);
+	const struct plugin *p = find_known(name);
 
 	return p && is_enabled(p) ? p : NULL;
 }
 
 const struct plugin *plugin_at(size_t i)
 {
-	for (size_t k = 0; plugins_built_in[k]; k++) {
-		if (is_enabled(plugins_built_in[k]) && i-- == 0)
-			return plugins_built_in[k];
+	for (size_t k = 0; k < table.n_known; k++) {
+		if (is_enabled(table.known[k]) && i-- == 0)
+			return table.known[k];
 	}
 	return NULL;
 }

@@ -22,6 +22,7 @@ static const struct field general_rows[] = {
 	F_NUM(T, opentelemetry_tracing_sampling_rate, .def = J(1.0), .alias_of = "tracing_sampling_rate", .help = "Old name of tracing_sampling_rate."),
 	F_NUM(T, tracing_sampling_rate,               .def = J(1.0), .later = LATER_TRACING, .help = "Share of requests that are traced, 0 to 1."),
 	F_STRS(T, plugins,                            .def = J(["bundled"]), .help = "Plugins the node may use: bundled, off, or names."),
+	F_STRS(T, plugin_path,                        .def = J(["/usr/local/lib/gibbon/plugins","/usr/lib/gibbon/plugins"]), .help = "Folders in which a plugin that is named and not bundled is looked for, as NAME.so. Gibbon's own."),
 	F_STRS(T, pluginserver_names,                 .later = LATER_PLUGINSERVER, .help = "Names of plugin servers; each has pluginserver_NAME_socket, pluginserver_NAME_start_cmd and pluginserver_NAME_query_cmd."),
 	F_STRS(T, port_maps,                          .help = "What clients use and what we listen on, OUTSIDE:INSIDE (80:8000); decides X-Forwarded-Port and routing by port."),
 	F_BOOL(T, anonymous_reports,                  .def = J(true), .help = "Accepted for compatibility; Gibbon reports nothing to anybody."),

@@ -169,7 +169,7 @@ struct settings {
 	str status_error_log;
 	strs vaults, opentelemetry_tracing, tracing_instrumentations;
 	double opentelemetry_tracing_sampling_rate, tracing_sampling_rate;
-	strs plugins, pluginserver_names, port_maps;
+	strs plugins, plugin_path, pluginserver_names, port_maps;
 	bool anonymous_reports;
 	str proxy_server;
 	bool proxy_server_ssl_verify, kic, legacy_worker_events;

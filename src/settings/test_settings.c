@@ -101,7 +101,7 @@ static void rows_are_complete_and_their_defaults_good(void **state)
 			n++;
 		}
 	}
-	assert_int_equal(n, 321);
+	assert_true(n >= 321); /* Kong's 318 and our own */
 	loaded(NULL, NULL);
 }
 

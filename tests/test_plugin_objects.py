@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins outside the tree: built against an installed gateway, loaded by name, and refused
+when something about them is wrong."""
+import glob
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness.config import declarative, route, service
+from harness.gateway import PROGRAM, ROOT
+
+EXAMPLE = os.path.join(ROOT, 'examples', 'plugin')
+
+
+def run(*command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def make(tmp_path_factory):
+    """make(changed={text: text}): a folder with hello.so as a user builds it."""
+    root = tmp_path_factory.mktemp('root')
+    run('meson', 'install', '-C', os.path.dirname(PROGRAM), '--no-rebuild', '--destdir', str(root))
+    found = glob.glob(f'{root}/**/gibbon-plugin.pc', recursive=True)
+    assert len(found) == 1
+    env = {**os.environ, 'PKG_CONFIG_PATH': os.path.dirname(found[0]),
+           'PKG_CONFIG_SYSROOT_DIR': str(root)}
+
+    def build(changed=None):
+        folder = tmp_path_factory.mktemp('plugin')
+        for name in ('Makefile', 'hello.c'):
+            shutil.copy(os.path.join(EXAMPLE, name), folder)
+        source = (folder / 'hello.c').read_text()
+        for old, new in (changed or {}).items():
+            assert old in source
+            source = source.replace(old, new)
+        (folder / 'hello.c').write_text(source)
+        run('make', '-C', str(folder), env=env)
+        return folder
+    return build
+
+
+@pytest.fixture(scope='module')
+def hello(make):
+    return make()
+
+
+def enabled(folder):
+    return {'plugins': 'bundled,hello', 'plugin_path': f'/nowhere/at/all,{folder}'}
+
+
+def with_hello(origin, **config):
+    return declarative(service(origin, route(paths=['/'], plugins=[{'name': 'hello', 'config': config}])))
+
+
+def refused(gateway, folder):
+    g = gateway('_format_version: "3.0"\n', conf=enabled(folder), start=False)
+    done = g.cli('start')
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_the_example_serves(gateway, origin, hello):
+    g = gateway(with_hello(origin(), greeting='good day'), conf=enabled(hello))
+    assert g.get('/').get('X-Hello') == 'good day'
+    assert 'hello' in g.api('/plugins/enabled').json()['enabled_plugins']
+    fields = g.api('/schemas/plugins/hello').json()['fields']
+    config = next(f['config'] for f in fields if 'config' in f)
+    assert [next(iter(f)) for f in config['fields']] == ['greeting', 'only']
+
+
+def test_it_answers_itself(gateway, origin, hello):
+    o = origin()
+    g = gateway(with_hello(o, only=True), conf=enabled(hello))
+    assert g.get('/').json() == {'message': 'hello'}
+    assert not o.requests
+
+
+def test_its_configuration_is_checked_by_its_rows(gateway, origin, hello):
+    g = gateway(with_hello(origin(), greeting=5), conf=enabled(hello), start=False)
+    done = g.cli('config', 'parse', g.config_path)
+    assert done.returncode == 1
+    assert 'expected a string' in done.stderr
+
+
+def test_one_that_is_not_there_stops_the_start(gateway, tmp_path):
+    said = refused(gateway, tmp_path)
+    assert 'hello plugin is enabled but not installed' in said
+    assert str(tmp_path) in said
+
+
+def test_one_that_was_not_enabled_is_not_loaded(gateway, origin, hello):
+    g = gateway(with_hello(origin()), conf={'plugin_path': str(hello)}, start=False)
+    done = g.cli('start')
+    assert done.returncode == 1
+    assert "plugin 'hello' not enabled; add it to the 'plugins' configuration property" in done.stderr
+
+
+def test_one_for_another_door_is_refused(gateway, make):
+    said = refused(gateway, make({'PLUGIN_MODULE(plugin_hello);':
+                                  'extern const struct plugin_module gibbon_plugin_module;\n'
+                                  'const struct plugin_module gibbon_plugin_module = '
+                                  '{ 999, sizeof(struct plugin), &plugin_hello };'}))
+    assert re.search(r'plugin hello: \S+/hello\.so was built for version 999 of the plugin door', said)
+
+
+def test_one_with_another_name_is_refused(gateway, make):
+    assert 'holds the plugin "other", not "hello"' in \
+        refused(gateway, make({'.name = "hello"': '.name = "other"'}))
+
+
+def test_a_file_that_is_no_plugin_is_refused(gateway, make, tmp_path):
+    assert 'is no plugin: it does not say PLUGIN_MODULE()' in \
+        refused(gateway, make({'PLUGIN_MODULE(plugin_hello);':
+                               'extern const struct plugin *const p; const struct plugin *const p = &plugin_hello;'}))
+    (tmp_path / 'hello.so').write_bytes(b'not an object')
+    os.chmod(tmp_path / 'hello.so', 0o644)
+    assert 'hello.so: ' in refused(gateway, tmp_path)
+
+
+def test_a_file_that_others_can_change_is_refused(gateway, make):
+    folder = make()
+    os.chmod(folder / 'hello.so', 0o666)
+    said = refused(gateway, folder)
+    assert 'can be changed by other users' in said and 'chmod go-w' in said
