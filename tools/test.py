@@ -24,6 +24,7 @@ import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 JOBS = os.environ.get('JOBS', str(os.cpu_count() or 2))
+FINE = ('OK', 'EXPECTEDFAIL')  # results of meson
 MAX_UNSTEADY = 20  # more than these fail together: something is broken, not unsteady
 CMOCKA_LINE = re.compile(r'^\[\s+(OK|FAILED|SKIPPED)\s+\] (\w+)', re.M)
 
@@ -99,23 +100,43 @@ def checks():
 
 
 def meson_suite(directory, suite, env):
-    """Runs one meson suite; counts cmocka's tests where a binary has them, else the binary."""
+    """Runs one meson suite; counts cmocka's tests where a binary has them, else the binary.
+    A binary that fails is tried once more alone, as a pytest that fails is."""
     count = Sum()
     if not build(directory):
         count.bad(f'{directory}: does not compile without warnings')
         return count
+    results = run_meson(directory, ['--suite', suite, '--num-processes', JOBS], env)
+    failed = [name for name, result in results.items() if result['result'] not in FINE]
+    if 0 < len(failed) <= MAX_UNSTEADY:
+        print(f'--- once more: {" ".join(failed)}', flush=True)
+        for name in failed:
+            show(f'{directory}: {name}', results[name])
+        again = run_meson(directory, failed, env)
+        results.update(again)
+        count.unsteady += [f'{directory}: {name}' for name, result in again.items()
+                           if result['result'] in FINE]
+    for result in results.values():
+        one_binary(count, result, f'{directory}: ')
+    return count
+
+
+def run_meson(directory, options, env):
+    """What meson's log says of each test that it ran, by its name."""
     log = f'{directory}/meson-logs/testlog.json'
     if os.path.exists(log):
         os.remove(log)
-    subprocess.run(['meson', 'test', '-C', directory, '--suite', suite, '--no-rebuild',
-                    '--num-processes', JOBS], stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL, env={**os.environ, **env})
+    subprocess.run(['meson', 'test', '-C', directory, '--no-rebuild', *options],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **env})
     if not os.path.exists(log):
-        return count
+        return {}
     with open(log) as lines:
-        for line in lines:
-            one_binary(count, json.loads(line), f'{directory}: ')
-    return count
+        return {r['name'].split(' / ')[-1]: r for r in map(json.loads, lines)}
+
+
+def show(where, result):
+    said = result.get('stdout', '') + result.get('stderr', '')
+    print(f'--- {where}: {result["result"]}\n{said[-6000:]}')
 
 
 def one_binary(count, result, where):
@@ -126,11 +147,11 @@ def one_binary(count, result, where):
                      and not test.isdigit() and test != 'tests'})
     count.passed += sum(how == 'OK' for how, _ in seen)
     count.skipped += sum(how == 'SKIPPED' for how, _ in seen)
-    if result['result'] in ('OK', 'EXPECTEDFAIL'):
+    if result['result'] in FINE:
         if not seen:
             count.good()
         return
-    print(f'--- {where}{name}: {result["result"]}\n{said[-6000:]}')
+    show(f'{where}{name}', result)
     for test in failed or ['(crashed, timed out, or a sanitizer complained)']:
         count.bad(f'{where}{name}: {test}')
 
