@@ -39,6 +39,7 @@
 #include "model/model.h"
 #include "model/rows.h"
 #include "net/tls_crypto.h"
+#include "observe/metrics.h"
 
 struct req;  /* a request on its way */
 struct cidr; /* an IP network */
@@ -69,7 +70,7 @@ enum plugin_protocols {
 /* Scopes in which a plugin may not be configured. */
 enum { NO_CONSUMER = 1, NO_ROUTE = 2, NO_SERVICE = 4 };
 
-/* What a plugin is told of the node when it starts. */
+/* What a plugin is told of the node when it starts; it lasts as long as the process. */
 struct plugin_node {
 	const char *version; /* of the gateway */
 	str hostname, node_id;
@@ -77,11 +78,12 @@ struct plugin_node {
 	int loops;
 };
 
-/* Answers GET of a path of the Admin API (and the Status API): text in a. */
+/* Answers GET of a path of the Admin API and of the Status API with what write() adds; on the
+ * control loop. */
 struct plugin_page {
 	const char *path; /* "/metrics"; NULL ends the list */
 	const char *content_type;
-	void (*write)(struct buf *out);
+	void (*write)(struct buf *out) SUSPENDS;
 };
 
 struct plugin {
@@ -149,6 +151,7 @@ uint16_t req_port(const struct req *r);                 /* that it came to */
 bool req_client_is_in(const struct req *r, const struct cidr *network); /* of network_new */
 bool req_client_is_local(const struct req *r); /* over a Unix socket, so without address */
 str req_server_ip(const struct req *r);
+int req_loop(const struct req *r);               /* 0 .. plugin_node()->loops - 1 */
 uint64_t req_connection(const struct req *r);    /* its number, of the worker */
 unsigned req_of_connection(const struct req *r); /* which request on it, from 1 */
 bool req_is_grpc(const struct req *r);
@@ -296,3 +299,23 @@ str req_cookie(const struct req *r, str name);
 
 /* Path and query as the client wrote them. */
 str req_target(const struct req *r);
+
+/* ---- pages: what they show of the node ---------------------------------------------------- */
+
+struct node_figures {
+	uint64_t connections_active, connections_reading, connections_writing, connections_waiting;
+	uint64_t connections_accepted, connections_handled, requests;
+	uint64_t worker_bytes; /* resident memory */
+	int64_t timers_running, timers_pending;
+	bool is_database_reachable;
+};
+
+/* Of this moment: for pages alone, for the database may be asked. */
+struct node_figures node_figures(void) SUSPENDS;
+
+/* {upstream's name: {target: {"health", "data": {"addresses": [{"ip", "port", "health"}]}}}},
+ * in a; for pages alone. */
+struct value *node_targets(struct arena *a);
+
+/* Is a plugin of that name configured and enabled anywhere?  For pages alone. */
+bool node_uses_plugin(const char *name);

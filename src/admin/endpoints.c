@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/uri.h"
 #include "base/vec.h"
+#include "control/plugin_table.h"
 
 static const str json_type = STR_INIT("application/json; charset=utf-8");
 
@@ -66,6 +67,59 @@ static void add_rows(struct arena *a, struct endpoints *list, const struct endpo
 	}
 }
 
+/* ---- pages of plugins --------------------------------------------------------------------- */
+
+static const struct plugin_page *find_page(const char *path)
+{
+	const struct plugin *p;
+
+	for (size_t i = 0; (p = plugin_at(i)); i++) {
+		for (const struct plugin_page *page = p->pages; page && page->path; page++) {
+			if (strcmp(page->path, path) == 0)
+				return page;
+		}
+	}
+	return NULL;
+}
+
+static void drop_text(void *text)
+{
+	struct buf *b = text;
+
+	buf_done(b);
+}
+
+static void page_get(struct call *c)
+{
+	const struct plugin_page *page = find_page(c->at->path);
+	struct buf *text = NEW(c->a, struct buf);
+
+	buf_init(text, 0);
+	arena_on_end(c->a, drop_text, text);
+	page->write(text);
+	answer_empty(c, 200);
+	c->reply->content_type = str_of(page->content_type);
+	c->reply->body = buf_str(text);
+}
+
+static void add_pages(struct arena *a, struct endpoints *list)
+{
+	const struct plugin *p;
+
+	for (size_t i = 0; (p = plugin_at(i)); i++) {
+		for (const struct plugin_page *page = p->pages; page && page->path; page++) {
+			struct endpoint rows[2] = {
+				{ .path = page->path,
+				  .on = { [HTTP_GET] = page_get },
+				  .is_on_status = true },
+				{ NULL },
+			};
+
+			add_rows(a, list, rows);
+		}
+	}
+}
+
 struct admin *admin_new(struct arena *a, const struct admin_context *c)
 {
 	struct admin *admin = NEW(a, struct admin);
@@ -76,6 +130,7 @@ struct admin *admin_new(struct arena *a, const struct admin_context *c)
 	add_rows(a, &list, node_endpoints);
 	add_rows(a, &list, schema_endpoints);
 	add_rows(a, &list, config_endpoints);
+	add_pages(a, &list);
 	qsort(list.v, list.n, sizeof(*list.v), compare);
 	admin->context = c;
 	admin->v = list.v;

@@ -14,6 +14,7 @@ static struct {
 	struct plugin_node node;
 	const struct plugin *known[PLUGINS_OF_ALL]; /* built in, and loaded */
 	size_t n_known;
+	const struct plugin_node_hooks *hooks;
 	strs enabled;
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
 } table;
@@ -181,6 +182,30 @@ const struct plugin_node *plugin_node(void)
 	return &table.node;
 }
 
+void plugins_ask(const struct plugin_node_hooks *hooks)
+{
+	table.hooks = hooks;
+}
+
+struct node_figures node_figures(void)
+{
+	struct node_figures ret = { .is_database_reachable = true };
+
+	if (table.hooks)
+		table.hooks->figures(table.hooks->arg, &ret);
+	return ret;
+}
+
+struct value *node_targets(struct arena *a)
+{
+	return table.hooks ? table.hooks->targets(table.hooks->arg, a) : value_object(a);
+}
+
+bool node_uses_plugin(const char *name)
+{
+	return table.hooks && table.hooks->uses(table.hooks->arg, name);
+}
+
 void plugins_start(const struct plugin_node *node)
 {
 	const struct plugin *p;
@@ -188,7 +213,7 @@ void plugins_start(const struct plugin_node *node)
 	table.node = *node;
 	for (size_t i = 0; (p = plugin_at(i)); i++) {
 		if (p->start)
-			p->start(node);
+			p->start(&table.node);
 	}
 	table.is_started = true;
 }

@@ -25,3 +25,12 @@ const struct entity *const *plugins_entities(void);
 /* Around the life of the loops. */
 void plugins_start(const struct plugin_node *node);
 void plugins_stop(void);
+
+/* What pages ask of the process (gibbon/plugin.h); NULL when nobody can be asked any more. */
+struct plugin_node_hooks {
+	void (*figures)(void *arg, struct node_figures *ret) SUSPENDS;
+	struct value *(*targets)(void *arg, struct arena *a);
+	bool (*uses)(void *arg, const char *plugin);
+	void *arg;
+};
+void plugins_ask(const struct plugin_node_hooks *hooks); /* borrowed */

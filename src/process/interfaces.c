@@ -2,6 +2,7 @@
 #include "process/interfaces.h"
 
 #include "admin/admin.h"
+#include "control/plugin_table.h"
 #include "process/openers.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ struct face {
 };
 
 struct interfaces {
+	struct plugin_node_hooks hooks;
 	struct admin_context context;
 	struct admin *admin;
 	struct configuration *configuration;
@@ -167,6 +169,60 @@ static struct value *upstream_health(void *p, struct arena *a, uuid upstream)
 	return b ? balancer_health(a, b) : NULL;
 }
 
+/* ---- what pages of plugins ask ------------------------------------------------------------ */
+
+static void figures(void *p, struct node_figures *ret)
+{
+	struct loop_stats loop = loop_stats(loop_self());
+	struct admin_status s;
+
+	status(p, &s);
+	*ret = (struct node_figures){
+		.connections_active = s.connections_active,
+		.connections_reading = s.connections_reading,
+		.connections_writing = s.connections_writing,
+		.connections_waiting = s.connections_waiting,
+		.connections_accepted = s.connections_accepted,
+		.connections_handled = s.connections_handled,
+		.requests = s.total_requests,
+		.worker_bytes = s.worker_bytes,
+		.timers_running = loop.fibers,
+		.is_database_reachable = s.is_database_reachable,
+	};
+}
+
+static struct value *all_targets(void *p, struct arena *a)
+{
+	struct interfaces *i = p;
+	struct held_config *held CLEANUP(held_config_drop) = configuration_hold(i->configuration);
+	struct value *all = value_object(a);
+
+	for (size_t k = 0; k < held->config.upstreams.n; k++) {
+		const struct upstream *u = &held->config.upstreams.v[k];
+		struct value *targets = targets_health(p, a, u->id);
+
+		if (targets)
+			value_append(a, all, str_copy(a, u->name), targets);
+	}
+	return all;
+}
+
+static bool uses(void *p, const char *plugin)
+{
+	struct interfaces *i = p;
+	struct held_config *held CLEANUP(held_config_drop) = configuration_hold(i->configuration);
+
+	for (size_t k = 0; k < held->config.plugins.n; k++) {
+		const struct plugin_config *c = &held->config.plugins.v[k];
+
+		if (c->enabled && str_is(c->name, plugin))
+			return true;
+	}
+	return false;
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
 static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
 		      const struct api_sent *sent)
 {
@@ -276,6 +332,8 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		.arg = i,
 	};
 	i->admin = admin_new(a, &i->context);
+	i->hooks = (struct plugin_node_hooks){ figures, all_targets, uses, i };
+	plugins_ask(&i->hooks);
 	*ret = i;
 	for (int k = 0; k < 2; k++) {
 		i->faces[k].home = i;
@@ -299,6 +357,7 @@ void interfaces_drop(struct interfaces **ref)
 	if (!i)
 		return;
 	*ref = NULL;
+	plugins_ask(NULL);
 	for (int k = 0; k < 2; k++) {
 		api_server_drop(&i->faces[k].server);
 		tls_context_drop(&i->faces[k].tls);

@@ -99,6 +99,11 @@ str req_server_ip(const struct req *r)
 	return str_copy(r->arena, str_at(text, n));
 }
 
+int req_loop(const struct req *r)
+{
+	return r->proxy->index;
+}
+
 uint64_t req_connection(const struct req *r)
 {
 	return r->client->serial;
