@@ -11,6 +11,7 @@ from harness.certs import Certs  # noqa: E402
 from harness.gateway import Gateway  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.origin import Origin  # noqa: E402
+from harness.redis import Redis  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -96,6 +97,14 @@ def module_origin():
 def nginx(tmp_path):
     """nginx(extra='', files={}): Debian's nginx as an origin."""
     made = Made(Nginx, tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """redis('requirepass x', tls=pair): Debian's redis-server."""
+    made = Made(Redis, tmp_path)
     yield made
     made.stop()
 

@@ -30,9 +30,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/outage.h"
 #include "base/regex.h"
 #include "base/tally.h"
 #include "base/uri.h"
+#include "clients/redis.h"
 #include "http/cookies.h"
 #include "http/http.h"
 #include "model/entity.h"
@@ -40,6 +42,7 @@
 #include "model/rows.h"
 #include "net/tls_crypto.h"
 #include "observe/metrics.h"
+#include "usage/usage.h"
 
 struct req;  /* a request on its way */
 struct cidr; /* an IP network */
@@ -319,3 +322,19 @@ struct value *node_targets(struct arena *a);
 
 /* Is a plugin of that name configured and enabled anywhere?  For pages alone. */
 bool node_uses_plugin(const char *name);
+
+/* ---- Redis, and what limits are counted in ------------------------------------------------
+
+ * Commands to a Redis server: clients/redis.h.  Counting in this process, in the database
+ * and in Redis: usage/usage.h.  What does not work is told once: base/outage.h. */
+
+/* A row redis_timeout, in milliseconds, as redis_server.timeout_ms; it has limits. */
+int64_t redis_timeout_of(double ms);
+
+/* Is there a database that counts can be kept in, and this node may write to it? */
+bool plugins_have_database(void);
+
+/* In prepare(): the text of a row with .is_referenceable.  What a reference to the
+ * environment ({vault://env/name}) stands for; empty, and a warning, when it cannot be
+ * resolved. */
+str plugin_secret(struct arena *a, str text);

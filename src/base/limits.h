@@ -15,4 +15,6 @@
 #define LIMIT_HTTP_HEAD      (256 * 1024)         /* bytes of a head, whatever is configured */
 #define LIMIT_ADMIN_BODY     (1024 * 1024 * 1024) /* POST /config */
 #define LIMIT_PLUGIN_BODY    ((size_t)64 << 20)   /* a body that plugins look at as a whole */
+#define LIMIT_REDIS_BYTES    ((size_t)16 << 20)   /* of one exchange with Redis, each way */
+#define LIMIT_REDIS_ITEMS    ((size_t)1 << 16)    /* of the lists in its replies */
 #define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */

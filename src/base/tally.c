@@ -6,8 +6,7 @@
 #include "base/mem.h"
 #include <pthread.h>
 
-#define SHARDS   64
-#define TAKE_MAX 8 /* counters of one tally_take() */
+#define SHARDS 64
 
 /* A shard: chains of counters over a power of two of heads. */
 struct counter {
@@ -209,10 +208,10 @@ static void lock_all(struct tally *t, uint64_t shards, bool lock)
 
 bool tally_take(struct tally *t, struct tally_ask *ask, size_t n, int64_t now_ms)
 {
-	uint64_t hashes[TAKE_MAX], shards = 0;
+	uint64_t hashes[TALLY_ASKS_MAX], shards = 0;
 	bool is_free = true;
 
-	if (n > TAKE_MAX)
+	if (n > TALLY_ASKS_MAX)
 		die("%zu counters are asked for at once", n);
 	for (size_t i = 0; i < n; i++) {
 		hashes[i] = hash_bytes(ask[i].name.s, ask[i].name.n);
@@ -229,7 +228,7 @@ bool tally_take(struct tally *t, struct tally_ask *ask, size_t n, int64_t now_ms
 	for (size_t i = 0; i < n && is_free; i++)
 		get(t, &t->shards[shard_of(hashes[i])], ask[i].name, hashes[i], ask[i].ends_ms,
 		    now_ms)
-			->value++;
+			->value += ask[i].by ? ask[i].by : 1;
 	lock_all(t, shards, false);
 	return is_free;
 }

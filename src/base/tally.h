@@ -18,12 +18,14 @@ void tally_drop(struct tally **t);
 struct tally_ask {
 	str name;
 	int64_t ends_ms; /* wall clock; of a counter that is not there yet */
-	int64_t most;    /* that may be reached */
+	int64_t most;    /* nothing is added to one that has reached it */
+	int64_t by;      /* what is added; 0: one */
 	int64_t used;    /* out: before this one */
 };
 
-/* Adds one to each when none of them would pass its most; true when it was counted.
- * In any case `used` says how it stood. */
+/* Adds to each when none of them has reached its most; true when it was counted.  In any
+ * case `used` says how it stood. */
+#define TALLY_ASKS_MAX 256
 bool tally_take(struct tally *t, struct tally_ask *ask, size_t n, int64_t now_ms);
 
 /* Adds to one, whatever it is at; what it is then. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/plugin_table.h"
 
+#include "base/log.h"
 #include "control/plugin_object.h"
 #include "model/plugin_schema.h"
+#include <unistd.h>
 
 #define CONTRACT_VERSION "3.2.2"
 #define ENTITIES_OF_ALL  48
@@ -17,6 +19,8 @@ static struct {
 	const struct plugin_node_hooks *hooks;
 	strs enabled;
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
+	bool has_database;
+	str vault_env_prefix;
 } table;
 
 /* ---- rows of the entity plugins ---------------------------------------------------- */
@@ -151,6 +155,12 @@ struct err *plugins_enable(const struct settings *s)
 		table.enabled.v[i] = str_copy(table.arena, s->loaded_plugins.v[i]);
 	plugin_schemas_enable(table.enabled);
 	list_entities();
+	table.has_database = s->database_kind != DATABASE_OFF && s->role_kind == ROLE_TRADITIONAL;
+	for (size_t i = 0; i < s->vault_properties.n; i++) {
+		if (str_is(s->vault_properties.v[i].name, "vault_env_prefix"))
+			table.vault_env_prefix =
+				str_copy(table.arena, s->vault_properties.v[i].value);
+	}
 	return NULL;
 }
 
@@ -173,6 +183,35 @@ const struct plugin *plugin_at(size_t i)
 const struct entity *const *plugins_entities(void)
 {
 	return table.entities;
+}
+
+/* ---- for plugins ------------------------------------------------------------------------ */
+
+bool plugins_have_database(void)
+{
+	return table.has_database;
+}
+
+str plugin_secret(struct arena *a, str text)
+{
+	struct err *e;
+	str secret;
+
+	if (!is_vault_reference(text))
+		return text;
+	e = vault_reference_resolve(a, text, environ, table.vault_env_prefix, &secret);
+	if (!e)
+		return secret;
+	log_err(LOG_WARN_, e, "a plugin's configuration refers to a secret");
+	err_forget();
+	return STR("");
+}
+
+#define REDIS_TIMEOUT_MAX 2147483646 /* Kong's */
+
+int64_t redis_timeout_of(double ms)
+{
+	return !(ms >= 1) ? 1 : ms > REDIS_TIMEOUT_MAX ? REDIS_TIMEOUT_MAX : (int64_t)ms;
 }
 
 /* ---- life ------------------------------------------------------------------------------- */

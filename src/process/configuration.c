@@ -7,6 +7,7 @@
 #include "process/database.h"
 #include "process/declared.h"
 #include "store/sql/store.h"
+#include "usage/usage.h"
 
 #define LEAST_POLL_MS 100
 #define FOLLOW_MS     60000 /* how long a strict write waits to be served */
@@ -288,6 +289,8 @@ static void sweep(struct configuration *c)
 		return;
 	c->next_sweep_ms = loop_now_ms() + SWEEP_MS;
 	e = store_sql_sweep(c->store, a);
+	if (!e)
+		e = usage_sweep(store_sql_database(c->store), a);
 	if (e)
 		log_err(LOG_WARN_, e, "cannot delete what has expired");
 	err_forget();
@@ -374,6 +377,8 @@ static struct err *start_stored(struct configuration *c)
 
 	PASS(database_open(c->settings, &c->store));
 	store_sql_watch(c->store, on_change, c);
+	if (c->settings->database_kind == DATABASE_SQLITE)
+		usage_use(store_sql_database(c->store));
 	e = store_sql_poll(c->store, a, &ignored); /* what comes after this look is new */
 	if (e)
 		return own_error(e, "cannot read the database");

@@ -3,12 +3,15 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "clients/redis.h"
+#include "clients/trust.h"
 #include "control/plugin_table.h"
 #include "listen/acceptor.h"
 #include "observe/error_log.h"
 #include "process/interfaces.h"
 #include "process/openers.h"
 #include "serve/client.h"
+#include "usage/usage.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -71,6 +74,8 @@ static void *run_lane(void *p)
 	loop_at_stop(lane->loop, &lane->at_stop, stop_lane);
 	loop_run(lane->loop);
 	proxy_drop(&lane->proxy);
+	usage_leave();
+	redis_leave();
 	block_trim();
 	err_forget();
 	return NULL;
@@ -381,6 +386,8 @@ static struct err *make_worker(struct worker *w)
 	share(w);
 	PASS(configuration_new(w->start, w->shared.current, w->balancers, &w->configuration));
 	name_node(w);
+	trust_start(s);
+	usage_start(s);
 	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled)
@@ -434,6 +441,8 @@ static void begin_post(void *p)
 static void end_worker(struct worker *w)
 {
 	end_lanes(w);
+	usage_stop();
+	trust_stop();
 	interfaces_drop(&w->interfaces);
 	if (w->shared.access_log)
 		access_log_close(&w->shared.access_log);

@@ -5,22 +5,19 @@
  * and counted in one step, so that of many requests at once exactly as many pass as the
  * limit says; one that is refused costs nothing in any window.
  *
- * Counters are this process' own (policy local), in one table of a fixed size, named by
- * the route and service that the plugin is configured for, who calls, and the window.
- * The policies cluster and redis are refused by the configuration's check. */
+ * Counts are named by the route and service that the plugin is configured for, who
+ * calls, and the window.  They are this process' own, or shared by nodes in the database
+ * or in Redis (usage/usage.h). */
 #include <gibbon/plugin.h>
 
 #include <math.h>
-#include <time.h>
 
-#define COUNTERS_MOST  ((size_t)1 << 18)
-#define IDENTIFIER_MAX 128 /* bytes; of longer ones the digest counts */
-#define LIMIT_MAX      ((int64_t)1 << 53)
-
-enum period { SECOND, MINUTE, HOUR, DAY, MONTH, YEAR, PERIODS };
+#define COUNTERS_MOST ((size_t)1 << 18)
 
 struct conf {
-	double limits[PERIODS]; /* NaN: none */
+	double limits[USAGE_PERIODS]; /* NaN: none */
+	struct usage_place place;
+	struct redis_server server;
 	double second, minute, hour, day, month, year;
 	str limit_by, header_name, path, policy;
 	bool fault_tolerant;
@@ -36,18 +33,6 @@ struct conf {
 static void check_policy(struct arena *a, const struct value *record, struct value *errors);
 
 /* clang-format off */
-static const struct {
-	const char *name, *shown;
-	int64_t seconds; /* as RateLimit-Reset counts */
-} periods[PERIODS] = {
-	[SECOND] = { "second", "Second", 1 },
-	[MINUTE] = { "minute", "Minute", 60 },
-	[HOUR]   = { "hour",   "Hour",   3600 },
-	[DAY]    = { "day",    "Day",    86400 },
-	[MONTH]  = { "month",  "Month",  2592000 },
-	[YEAR]   = { "year",   "Year",   31536000 },
-};
-
 #define ANY_WINDOW "config.second, config.minute, config.hour, config.day, config.month, config.year"
 
 #define T struct conf
@@ -61,7 +46,7 @@ static const struct field conf_fields[] = {
 	F_STR(T,  limit_by,            .def = J("consumer"), .one_of = J(["consumer", "credential", "ip", "service", "header", "path"]), .help = "What has a count of its own; the client's address where it is not there."),
 	F_STR(T,  header_name,         .check = rule_header_name, .help = "Header whose values are counted, with limit_by header."),
 	F_STR(T,  path,                ROW_PATH, .help = "Path that is counted, with limit_by path."),
-	F_STR(T,  policy,              .def = J("local"), .len_min = LEN_ZERO, .one_of = J(["local", "cluster", "redis"]), .help = "Where counts are kept: local, in this process."),
+	F_STR(T,  policy,              .def = J("local"), .len_min = LEN_ZERO, .one_of = J(["local", "cluster", "redis"]), .help = "Where counts are kept: local, in this process; cluster, in the database; redis, there."),
 	F_BOOL(T, fault_tolerant,      .required = true, .def = J(true), .help = "Whether requests pass when counts cannot be kept."),
 	F_STR(T,  redis_host,          .check = rule_host, .help = "Redis server, with policy redis."),
 	F_INT(T,  redis_port,          .between = J([0, 65535]), .def = J(6379), .help = "Its port."),
@@ -103,44 +88,58 @@ static double number(const struct value *v)
 
 static const char *check_order(struct arena *a, const struct value *conf)
 {
-	for (int i = 0; i < PERIODS; i++) {
-		double lower = number(value_get(conf, periods[i].name));
+	for (int i = 0; i < USAGE_PERIODS; i++) {
+		double lower = number(value_get(conf, usage_windows[i].name));
 
-		for (int k = i + 1; lower > 0 && k < PERIODS; k++) {
-			double upper = number(value_get(conf, periods[k].name));
+		for (int k = i + 1; lower > 0 && k < USAGE_PERIODS; k++) {
+			double upper = number(value_get(conf, usage_windows[k].name));
 
 			if (upper > 0 && upper < lower)
 				return rule_words(a,
 						  "The limit for %s(%.1f) cannot be lower than the "
 						  "limit for %s(%.1f)",
-						  periods[k].name, upper, periods[i].name, lower);
+						  usage_windows[k].name, upper,
+						  usage_windows[i].name, lower);
 		}
 	}
 	return NULL;
 }
 
+/* Where the configuration is a file, each node has its own and no table to share. */
 static void check_policy(struct arena *a, const struct value *record, struct value *errors)
 {
 	const struct value *policy = value_get(value_get(record, "config"), "policy");
 
-	if (!policy || policy->kind != VALUE_STRING)
-		return;
-	if (str_is(policy->s, "redis"))
-		schema_error_at(a, errors, "config.policy",
-				"counters in Redis are not supported by this version; use 'local'");
-	if (str_is(policy->s, "cluster"))
-		schema_error_at(
-			a, errors, "config.policy",
-			"counters in the database are not supported by this version; use 'local'");
+	if (policy && policy->kind == VALUE_STRING && str_is(policy->s, "cluster") &&
+	    !plugins_have_database())
+		schema_error_at(a, errors, "config.policy", "expected one of: local, redis");
 }
 
 static struct err *prepare(struct arena *a, void *conf_)
 {
 	struct conf *c = conf_;
-	const double all[PERIODS] = { c->second, c->minute, c->hour, c->day, c->month, c->year };
+	const double all[USAGE_PERIODS] = {
+		c->second, c->minute, c->hour, c->day, c->month, c->year
+	};
 
-	(void)a;
 	memcpy(c->limits, all, sizeof(all));
+	c->server = (struct redis_server){
+		.host = c->redis_host,
+		.port = (uint16_t)c->redis_port,
+		.ssl = c->redis_ssl,
+		.verify = c->redis_ssl_verify,
+		.server_name = c->redis_server_name,
+		.username = plugin_secret(a, c->redis_username),
+		.password = plugin_secret(a, c->redis_password),
+		.database = c->redis_database == FIELD_UNSET_INT ? 0 : c->redis_database,
+		.timeout_ms = redis_timeout_of(c->redis_timeout),
+	};
+	c->place = (struct usage_place){
+		.policy = str_is(c->policy, "redis")     ? USAGE_REDIS
+			  : str_is(c->policy, "cluster") ? USAGE_CLUSTER
+							 : USAGE_LOCAL,
+		.redis = &c->server,
+	};
 	return NULL;
 }
 
@@ -153,30 +152,6 @@ static void start(const struct plugin_node *node)
 static void stop(void)
 {
 	tally_drop(&counts);
-}
-
-/* ---- windows ------------------------------------------------------------------------------ */
-
-/* When the window that now is in began, in seconds. */
-static int64_t window_start(enum period p, int64_t now_s)
-{
-	time_t now = now_s;
-	struct tm tm;
-
-	if (p < MONTH)
-		return now_s - now_s % periods[p].seconds;
-	gmtime_r(&now, &tm);
-	tm.tm_sec = tm.tm_min = tm.tm_hour = 0;
-	tm.tm_mday = 1;
-	if (p == YEAR)
-		tm.tm_mon = 0;
-	return timegm(&tm);
-}
-
-/* Months have up to 31 days, years 366: the next one has another name anyway. */
-static int64_t window_end(enum period p, int64_t start_s)
-{
-	return start_s + periods[p].seconds + (p >= MONTH ? 2 * 86400 : 0);
 }
 
 /* Who it is that has a count of its own. */
@@ -200,56 +175,40 @@ static str identifier(struct req *r, const struct conf *conf)
 	return id.s ? id : req_client_ip(r);
 }
 
-/* So that nobody fills the memory with names: long ones stand for themselves by digest. */
-static str shortened(struct req *r, str id)
-{
-	uint8_t digest[32];
-
-	if (id.n <= IDENTIFIER_MAX)
-		return id;
-	digest_sha256(id, digest);
-	return hex_encode(req_arena(r), str_at((const char *)digest, sizeof(digest)));
-}
-
 /* ---- access --------------------------------------------------------------------------------- */
 
 struct usage {
-	struct tally_ask asks[PERIODS];
-	enum period periods[PERIODS];
-	int64_t starts[PERIODS]; /* seconds */
+	struct usage_ask asks[USAGE_PERIODS];
 	size_t n;
+	int64_t now_s;
 };
 
 /* A limit of 1.5 is passed by the second request, not by the first. */
 static int64_t most_of(double limit)
 {
-	int64_t whole = limit < (double)LIMIT_MAX ? (int64_t)limit : LIMIT_MAX;
+	int64_t whole = limit < (double)USAGE_NO_LIMIT ? (int64_t)limit : USAGE_NO_LIMIT;
 
-	return whole + ((double)whole < limit && whole < LIMIT_MAX);
+	return whole + ((double)whole < limit && whole < USAGE_NO_LIMIT);
 }
 
-static void ask_for(struct req *r, const struct conf *conf, int64_t now_s, struct usage *u)
+static struct err *count(struct req *r, const struct conf *conf, struct usage *u, bool *ret_passes)
 {
-	static const uuid none;
 	const struct plugin_config *of = req_plugin(r);
-	str scope = str_fmt(req_arena(r), "ratelimit:" STRF ":" STRF ":" STRF,
-			    STRV(uuid_str(req_arena(r), of ? of->route : none)),
-			    STRV(uuid_str(req_arena(r), of ? of->service : none)),
-			    STRV(shortened(r, identifier(r, conf))));
+	struct usage_place at = conf->place;
+	struct usage_subject who = { .identifier = identifier(r, conf) };
 
-	for (enum period p = 0; p < PERIODS; p++) {
-		if (!(conf->limits[p] > 0))
-			continue;
-		u->periods[u->n] = p;
-		u->starts[u->n] = window_start(p, now_s);
-		u->asks[u->n] = (struct tally_ask){
-			.name = str_fmt(req_arena(r), STRF ":%lld000:%s", STRV(scope),
-					(long long)u->starts[u->n], periods[p].name),
-			.ends_ms = window_end(p, u->starts[u->n]) * 1000,
-			.most = most_of(conf->limits[p]),
-		};
-		u->n++;
+	if (of) {
+		who.route = of->route;
+		who.service = of->service;
 	}
+	for (enum usage_period p = 0; p < USAGE_PERIODS; p++) {
+		if (conf->limits[p] > 0)
+			u->asks[u->n++] = (struct usage_ask){ .period = p,
+							      .most = most_of(conf->limits[p]),
+							      .by = 1 };
+	}
+	at.tally = counts;
+	return usage_take(req_arena(r), &at, &who, u->asks, u->n, u->now_s, ret_passes);
 }
 
 static str number_text(struct req *r, double d)
@@ -257,30 +216,32 @@ static str number_text(struct req *r, double d)
 	return str_fmt(req_arena(r), "%.14g", d);
 }
 
-static void tell_window(struct req *r, enum period p, double limit, double left)
+static void tell_window(struct req *r, enum usage_period p, double limit, double left)
 {
-	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Limit-%s", periods[p].shown),
+	const char *shown = usage_windows[p].shown;
+
+	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Limit-%s", shown),
 			 number_text(r, limit));
-	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Remaining-%s", periods[p].shown),
+	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Remaining-%s", shown),
 			 number_text(r, left));
 }
 
 /* What is left in each window; the tightest of them, the longer one on a tie. */
-static void tell(struct req *r, const struct conf *conf, const struct usage *u, bool is_counted,
-		 int64_t now_s)
+static void tell(struct req *r, const struct conf *conf, const struct usage *u, bool is_counted)
 {
 	double least = INFINITY, limit = 0;
 	int64_t reset = 0;
 
 	for (size_t i = 0; i < u->n; i++) {
-		enum period p = u->periods[i];
+		enum usage_period p = u->asks[i].period;
 		double left = conf->limits[p] - (double)u->asks[i].used - (is_counted ? 1 : 0);
 
 		left = left < 0 ? 0 : left;
 		if (left <= least) {
 			least = left;
 			limit = conf->limits[p];
-			reset = periods[p].seconds - (now_s - u->starts[i]);
+			reset = usage_windows[p].seconds -
+				(u->now_s - usage_window_start(p, u->now_s));
 		}
 		tell_window(r, p, conf->limits[p], left);
 	}
@@ -302,17 +263,30 @@ static enum verdict refuse(struct req *r, const struct conf *conf)
 	return respond_error(r, (int)conf->error_code, STRF, STRV(conf->error_message));
 }
 
+static enum verdict not_counted(struct req *r, const struct conf *conf, const struct err *e)
+{
+	if (e->code != ERR_CANCELLED)
+		outage_begins(usage_place_name(req_arena(r), &conf->place), e,
+			      conf->fault_tolerant ? "rate-limiting lets requests pass uncounted"
+						   : "rate-limiting answers requests with 500");
+	err_forget();
+	return conf->fault_tolerant ? NEXT
+				    : respond_message(r, 500, "An unexpected error occurred");
+}
+
 static enum verdict on_access(struct req *r, const void *conf_)
 {
 	const struct conf *conf = conf_;
-	int64_t now_ms = clock_wall_ms();
-	struct usage u = { .n = 0 };
+	struct usage u = { .now_s = clock_wall_s() };
 	bool may_pass;
+	struct err *e = count(r, conf, &u, &may_pass);
 
-	ask_for(r, conf, now_ms / 1000, &u);
-	may_pass = tally_take(counts, u.asks, u.n, now_ms);
+	if (e)
+		return not_counted(r, conf, e);
+	if (conf->place.policy != USAGE_LOCAL)
+		outage_ends(usage_place_name(req_arena(r), &conf->place));
 	if (!conf->hide_client_headers)
-		tell(r, conf, &u, may_pass, now_ms / 1000);
+		tell(r, conf, &u, may_pass);
 	return may_pass ? NEXT : refuse(r, conf);
 }
 

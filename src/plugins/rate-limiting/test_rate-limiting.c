@@ -202,8 +202,14 @@ static const struct {
 	{ "{\"hour\":1,\"limit_by\":\"path\"}", "{\"@entity\":[\"failed conditional validation given value of field 'config.limit_by'\"],"
 		"\"config\":{\"path\":\"required field missing\"}}" },
 	{ "{\"hour\":1,\"path\":\"x\"}", "{\"config\":{\"path\":\"should start with: /\"}}" },
-	{ "{\"hour\":1,\"policy\":\"cluster\"}", "{\"config\":{\"policy\":\"counters in the database are not supported by this version; use 'local'\"}}" },
-	{ "{\"hour\":1,\"policy\":\"redis\",\"redis_host\":\"r\"}", "{\"config\":{\"policy\":\"counters in Redis are not supported by this version; use 'local'\"}}" },
+	{ "{\"hour\":1,\"policy\":\"cluster\"}", "{\"config\":{\"policy\":\"expected one of: local, redis\"}}" }, /* there is no database */
+	{ "{\"hour\":1,\"policy\":\"redis\",\"redis_host\":\"r\"}", "" },
+	{ "{\"hour\":1,\"policy\":\"redis\"}", "{\"@entity\":[\"failed conditional validation given value of field 'config.policy'\"],"
+		"\"config\":{\"redis_host\":\"required field missing\"}}" },
+	{ "{\"hour\":1,\"policy\":\"redis\",\"redis_host\":\"r\",\"redis_port\":65536}", "{\"@entity\":[\"failed conditional validation given value of field 'config.policy'\"],"
+		"\"config\":{\"redis_port\":\"value should be between 0 and 65535\"}}" },
+	{ "{\"hour\":1,\"policy\":\"redis\",\"redis_host\":\"r:1/\"}", "{\"@entity\":[\"failed conditional validation given value of field 'config.policy'\"],"
+		"\"config\":{\"redis_host\":\"invalid value: r:1/\"}}" },
 	{ "{\"hour\":1,\"policy\":\"magic\"}", "{\"config\":{\"policy\":\"expected one of: local, cluster, redis\"}}" },
 };
 /* clang-format on */

@@ -10,6 +10,9 @@
  * have been started.  On failure db is dropped. */
 MUST_CHECK struct err *store_sql_new(struct sql_database *db, struct store **ret) SUSPENDS;
 
+/* What it is over, as long as it is there. */
+struct sql_database *store_sql_database(struct store *s);
+
 /* Calls changed(arg) after each write that was kept, on the fiber that wrote. */
 void store_sql_watch(struct store *s, void (*changed)(void *arg) SUSPENDS, void *arg);
 

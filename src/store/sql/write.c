@@ -242,6 +242,11 @@ static struct err *sweep(struct sql_link *l, void *arg)
 			NULL, 0, NULL, NULL);
 }
 
+struct sql_database *store_sql_database(struct store *s)
+{
+	return sql_store_of(s)->db;
+}
+
 struct err *store_sql_sweep(struct store *s_, struct arena *a)
 {
 	struct sql_store *s = sql_store_of(s_);

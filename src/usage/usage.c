@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "usage/usage.h"
+
+#include "net/tls.h"
+#include "usage/priv.h"
+#include <time.h>
+
+#define LOCAL_IDENTIFIER_MAX 128 /* bytes; of longer ones the digest counts */
+
+/* clang-format off */
+const struct usage_window usage_windows[USAGE_PERIODS] = {
+	[USAGE_SECOND] = { "second", "Second", 1 },
+	[USAGE_MINUTE] = { "minute", "Minute", 60 },
+	[USAGE_HOUR]   = { "hour",   "Hour",   3600 },
+	[USAGE_DAY]    = { "day",    "Day",    86400 },
+	[USAGE_MONTH]  = { "month",  "Month",  2592000 },
+	[USAGE_YEAR]   = { "year",   "Year",   31536000 },
+};
+/* clang-format on */
+
+int64_t usage_window_start(enum usage_period p, int64_t now_s)
+{
+	time_t now = now_s;
+	struct tm tm;
+
+	if (p < USAGE_MONTH)
+		return now_s - now_s % usage_windows[p].seconds;
+	gmtime_r(&now, &tm);
+	tm.tm_sec = tm.tm_min = tm.tm_hour = 0;
+	tm.tm_mday = 1;
+	if (p == USAGE_YEAR)
+		tm.tm_mon = 0;
+	return timegm(&tm);
+}
+
+/* Months have up to 31 days, years 366: the next one has another name anyway. */
+static int64_t window_end(enum usage_period p, int64_t start_s)
+{
+	return start_s + usage_windows[p].seconds + (p >= USAGE_MONTH ? 2 * 86400 : 0);
+}
+
+str usage_shortened(struct arena *a, str identifier, size_t most, bool needs_utf8)
+{
+	uint8_t digest[32];
+
+	if (identifier.n <= most && (!needs_utf8 || (str_to_utf8(a, identifier).s == identifier.s &&
+						     str_find(identifier, '\0', 0) < 0)))
+		return identifier;
+	digest_sha256(identifier, digest);
+	return hex_encode(a, str_at((const char *)digest, sizeof(digest)));
+}
+
+str usage_key(const struct usage_job *j, str identifier, const struct usage_ask *ask)
+{
+	const struct usage_subject *who = j->who;
+	long long start = usage_window_start(ask->period, j->now_s);
+
+	return str_fmt(j->a, "%s:" STRF ":" STRF ":" STRF ":%lld000:" STRF "%s%s",
+		       who->of_responses ? "response-ratelimit" : "ratelimit",
+		       STRV(uuid_str(j->a, who->route)), STRV(uuid_str(j->a, who->service)),
+		       STRV(identifier), start, STRV(ask->limit), who->of_responses ? ":" : "",
+		       usage_windows[ask->period].name);
+}
+
+/* ---- in this process ----------------------------------------------------------------------- */
+
+static struct tally_ask *local_asks(const struct usage_job *j)
+{
+	struct tally_ask *t = NEWS(j->a, struct tally_ask, j->n);
+	str id = usage_shortened(j->a, j->who->identifier, LOCAL_IDENTIFIER_MAX, false);
+
+	for (size_t i = 0; i < j->n; i++) {
+		const struct usage_ask *ask = &j->asks[i];
+		int64_t start = usage_window_start(ask->period, j->now_s);
+
+		t[i] = (struct tally_ask){
+			.name = usage_key(j, id, ask),
+			.ends_ms = window_end(ask->period, start) * 1000,
+			.most = ask->most,
+			.by = ask->by,
+		};
+	}
+	return t;
+}
+
+static void local_take(struct usage_job *j)
+{
+	struct tally_ask *t = local_asks(j);
+
+	j->is_taken = tally_take(j->at->tally, t, j->n, j->now_s * 1000);
+	for (size_t i = 0; i < j->n; i++)
+		j->asks[i].used = t[i].used;
+}
+
+static void local_look(struct usage_job *j)
+{
+	struct tally_ask *t = local_asks(j);
+
+	for (size_t i = 0; i < j->n; i++)
+		j->asks[i].used = tally_get(j->at->tally, t[i].name, j->now_s * 1000);
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+struct err *usage_take(struct arena *a, const struct usage_place *at,
+		       const struct usage_subject *who, struct usage_ask *asks, size_t n,
+		       int64_t now_s, bool *ret_taken)
+{
+	struct usage_job j = { a, at, who, asks, n, now_s, true };
+
+	if (n == 0) {
+		*ret_taken = true;
+		return NULL;
+	}
+	if (at->policy == USAGE_LOCAL)
+		local_take(&j);
+	else if (at->policy == USAGE_REDIS)
+		PASS(usage_redis_take(&j));
+	else
+		PASS(usage_sql_take(&j));
+	*ret_taken = j.is_taken;
+	return NULL;
+}
+
+struct err *usage_look(struct arena *a, const struct usage_place *at,
+		       const struct usage_subject *who, struct usage_ask *asks, size_t n,
+		       int64_t now_s)
+{
+	struct usage_job j = { a, at, who, asks, n, now_s, false };
+
+	if (n == 0)
+		return NULL;
+	if (at->policy == USAGE_REDIS)
+		return usage_redis_look(&j);
+	if (at->policy == USAGE_CLUSTER)
+		return usage_sql_look(&j);
+	local_look(&j);
+	return NULL;
+}
+
+str usage_place_name(struct arena *a, const struct usage_place *at)
+{
+	if (at->policy == USAGE_REDIS)
+		return str_fmt(a, "Redis " STRF ":%d", STRV(at->redis->host), at->redis->port);
+	return at->policy == USAGE_CLUSTER ? STR("counters in the database") : STR("counters");
+}
