@@ -34,6 +34,10 @@
 #include "base/regex.h"
 #include "base/tally.h"
 #include "base/uri.h"
+#include "clients/background.h"
+#include "clients/http_client.h"
+#include "clients/peer.h"
+#include "clients/queue.h"
 #include "clients/redis.h"
 #include "http/cookies.h"
 #include "http/http.h"
@@ -338,3 +342,11 @@ bool plugins_have_database(void);
  * environment ({vault://env/name}) stands for; empty, and a warning, when it cannot be
  * resolved. */
 str plugin_secret(struct arena *a, str text);
+
+/* ---- outgoing clients: clients/http_client.h, peer.h, queue.h; timer_every() of background.h -- */
+
+/* The queue of this configuration, for prepare(): it is open until `a` ends, and another
+ * snapshot with the same configuration of this plugin gets the same one.  send() is given
+ * a copy of the configuration, decoded anew and prepared by nobody. */
+struct queue *plugin_queue(const struct plugin *p, struct arena *a, const void *conf,
+			   const struct queue_options *o);

@@ -3,6 +3,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "clients/background.h"
+#include "clients/peer.h"
 #include "clients/redis.h"
 #include "clients/trust.h"
 #include "control/plugin_table.h"
@@ -23,6 +25,7 @@
 #define BODY_FOLDER     "body_temp" /* in the prefix */
 #define QUIETEN_MS      30000       /* for them in a drain */
 #define FINISH_MS       1000        /* for the requests of the Admin API at the end */
+#define FLUSH_MS        4000        /* for what plugins' queues hold at the end */
 
 /* One data loop and what runs on it; all but `loop` and `thread` is its loop's own. */
 struct lane {
@@ -76,6 +79,7 @@ static void *run_lane(void *p)
 	proxy_drop(&lane->proxy);
 	usage_leave();
 	redis_leave();
+	peers_leave();
 	block_trim();
 	err_forget();
 	return NULL;
@@ -388,6 +392,7 @@ static struct err *make_worker(struct worker *w)
 	name_node(w);
 	trust_start(s);
 	usage_start(s);
+	PASS(background_start(usage_leave));
 	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled)
@@ -441,6 +446,7 @@ static void begin_post(void *p)
 static void end_worker(struct worker *w)
 {
 	end_lanes(w);
+	background_stop(FLUSH_MS);
 	usage_stop();
 	trust_stop();
 	interfaces_drop(&w->interfaces);

@@ -21,7 +21,7 @@ struct pool {
 struct links {
 	struct links_options options;
 	struct pool *buckets[BUCKETS];
-	struct list by_age; /* idle links, the oldest first */
+	struct list by_age; /* idle links, those that end first in front */
 	struct timer sweep;
 	bool is_closing;
 };
@@ -272,7 +272,22 @@ void link_close(struct link **ref)
 	mem_free(k);
 }
 
+/* Nearly always at the end: most have the same idle time. */
+static void put_in_order(struct links *l, struct link *k)
+{
+	struct list *at = l->by_age.prev;
+
+	while (at != &l->by_age && CONTAINER(at, struct link, in_order)->idle_until > k->idle_until)
+		at = at->prev;
+	list_add_front(at, &k->in_order);
+}
+
 void link_keep(struct link **ref)
+{
+	link_keep_for(ref, (*ref)->home->options.idle_ms);
+}
+
+void link_keep_for(struct link **ref, int64_t idle_ms)
 {
 	struct link *k = *ref;
 	struct links *l = k->home;
@@ -285,11 +300,11 @@ void link_keep(struct link **ref)
 	*ref = NULL;
 	k->pool->in_use--;
 	k->pool->idle_count++;
-	k->idle_until = l->options.idle_ms ? deadline_in(l->options.idle_ms) : DEADLINE_NEVER;
+	k->idle_until = idle_ms ? deadline_in(idle_ms) : DEADLINE_NEVER;
 	list_add_front(&k->pool->idle, &k->in_pool);
 	if (list_is_empty(&l->by_age))
 		timer_set(&l->sweep, loop_now_ms() + SWEEP_MS);
-	list_add(&l->by_age, &k->in_order);
+	put_in_order(l, k);
 	if (k->sock.tls)
 		tls_release_buffers(k->sock.tls);
 	io_park(&k->sock.io, on_unasked);

@@ -38,7 +38,7 @@ struct link {
 	struct links *home;
 	struct pool *pool;    /* it came from and may go back to */
 	struct list in_pool;  /* while idle: newest first */
-	struct list in_order; /* while idle: all of the loop by age */
+	struct list in_order; /* while idle: all of the loop, those that end first in front */
 	deadline idle_until;
 	unsigned requests; /* sent over it so far */
 	void *user;        /* its user's own, while in use */
@@ -55,5 +55,6 @@ bool link_take(struct links *l, const struct link_target *t, struct link **ret);
 enum link_end link_open(struct links *l, const struct link_target *t, deadline until,
 			struct link **ret, const char **why) SUSPENDS;
 
-void link_keep(struct link **l);  /* back to the pool, or closed when it may not */
-void link_close(struct link **l); /* takes NULL; leaves NULL */
+void link_keep(struct link **l); /* back to the pool, or closed when it may not */
+void link_keep_for(struct link **l, int64_t idle_ms); /* with an idle time of its own */
+void link_close(struct link **l);                     /* takes NULL; leaves NULL */
