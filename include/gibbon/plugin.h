@@ -263,6 +263,8 @@ bool reply_is_proxied(const struct req *r);       /* the upstream's, not the gat
 
 /* In header_filter: body_filter will change the body, so its length is not known. */
 void reply_will_change(struct req *r);
+/* In header_filter: no body follows, and body_filter does not run. */
+void reply_drop_body(struct req *r);
 /* In body_filter: the piece at hand (may be empty), and what takes its place. */
 str reply_piece(const struct req *r, bool *ret_is_last);
 void reply_set_piece(struct req *r, str piece);

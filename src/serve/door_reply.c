@@ -133,6 +133,13 @@ void reply_will_change(struct req *r)
 	http_remove(&r->reply, HTTP_CONTENT_LENGTH);
 }
 
+void reply_drop_body(struct req *r)
+{
+	r->run->drops_body = true;
+	http_remove(&r->reply, HTTP_CONTENT_LENGTH);
+	http_remove_str(&r->reply, STR("Content-Encoding"));
+}
+
 str reply_piece(const struct req *r, bool *ret_is_last)
 {
 	*ret_is_last = r->run->is_last_piece;

@@ -148,6 +148,11 @@ bool plugins_change_body(const struct req *r)
 	return r->run && r->run->will_change;
 }
 
+bool plugins_drop_body(const struct req *r)
+{
+	return r->run && r->run->drops_body;
+}
+
 str plugins_body_filter(struct req *r, str piece, bool is_last)
 {
 	struct plugin_run *run = r->run;

@@ -44,7 +44,8 @@ struct plugin_run {
 	/* The reply's body on its way. */
 	str piece;
 	bool is_last_piece, will_change;
-	str whole; /* in response */
+	bool drops_body; /* nothing follows the head */
+	str whole;       /* in response */
 };
 
 struct plugin_run *plugins_run_of(struct req *r); /* made when there is none */
@@ -56,5 +57,6 @@ bool plugins_want_whole(const struct req *r);        /* has anybody a response h
 enum verdict plugins_response(struct req *r) SUSPENDS;
 void plugins_header_filter(struct req *r) SUSPENDS;
 bool plugins_change_body(const struct req *r);
+bool plugins_drop_body(const struct req *r); /* nothing follows the head */
 str plugins_body_filter(struct req *r, str piece, bool is_last) SUSPENDS;
 void plugins_log(struct req *r) SUSPENDS;

@@ -17,6 +17,7 @@
 #define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
 #define JOIN_MOST   4096
 #define SOON_MS     20
+#define DROP_MOST   (64 * 1024) /* of a body that is dropped, to keep the connection */
 #define DRAIN_PIECE ((size_t)256 * 1024)
 
 /* ---- the head -------------------------------------------------------------------------- */
@@ -378,6 +379,23 @@ static enum outcome relay_answer(struct trial *t)
 	return OUTCOME_OK;
 }
 
+/* The head alone, for plugins that let nothing else through: what of the target's body is
+ * soon there is read, so that its connection can be kept. */
+static enum outcome relay_head(struct trial *t)
+{
+	struct req *r = t->r;
+	struct body b;
+
+	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
+		  framing_for_client(r, &t->response) == HTTP_BODY_NONE ? HTTP_BODY_NONE
+									: t->response.body,
+		  t->response.length);
+	end_link(t, body_discard(&b, DROP_MOST, SOON_MS), &b);
+	body_done(&b);
+	reply_whole(r, STR(""));
+	return OUTCOME_OK;
+}
+
 /* For plugins that want to see the whole answer first. */
 static enum outcome relay_gathered(struct trial *t)
 {
@@ -454,5 +472,7 @@ enum outcome relay(struct trial *t)
 	if (plugins_want_whole(t->r))
 		return relay_gathered(t);
 	plugins_header_filter(t->r);
-	return t->response.status == 101 ? upgrade(t) : relay_answer(t);
+	if (t->response.status == 101)
+		return upgrade(t);
+	return plugins_drop_body(t->r) ? relay_head(t) : relay_answer(t);
 }

@@ -41,7 +41,7 @@ static void send_reply(struct req *r, int status, str body)
 	r->status = status;
 	r->answered_ms = loop_now_ms();
 	plugins_header_filter(r);
-	body = plugins_body_filter(r, body, true);
+	body = plugins_drop_body(r) ? STR("") : plugins_body_filter(r, body, true);
 	r->reason = http_reason(r->status);
 	has_body &= !is_bodiless(r->status);
 	if (!can_discard(r)) {
