@@ -134,6 +134,74 @@ def test_hashing_on_a_cookie_makes_it(gateway, origin):
         assert again.all('Set-Cookie') == []
 
 
+def hashed(origin, n=3, routes=None, consumers=(), plugins=(), **fields):
+    """A configuration whose upstream hashes on something, and its origins."""
+    origins = [origin() for _ in range(n)]
+    config = balanced(*((o, 100) for o in origins), algorithm='consistent-hashing', **fields)
+    service = config['services'][0]
+    service['routes'] = routes or [{'name': 'any', 'paths': ['/'], 'strip_path': False}]
+    config['plugins'] = list(plugins)
+    config['consumers'] = [{'username': u, 'keyauth_credentials': [{'key': u}]}
+                           for u in consumers]
+    return config
+
+
+def port_of(gw, target='/', **headers):
+    ports = {gw.get(target, headers=headers).json()['port'] for _ in range(3)}
+    assert len(ports) == 1, ports
+    return ports.pop()
+
+
+def test_hashing_on_the_consumer(gateway, origin):
+    users = [f'user{i}' for i in range(40)]
+    gw = gateway(hashed(origin, consumers=users, plugins=[{'name': 'key-auth'}],
+                        hash_on='consumer'))
+    where = {user: port_of(gw, apikey=user) for user in users}
+    assert len(set(where.values())) == 3
+    gw.reload()
+    assert {user: port_of(gw, apikey=user) for user in users[:6]} == \
+        {user: where[user] for user in users[:6]}
+
+
+def test_who_is_no_consumer_is_hashed_by_the_fallback(gateway, origin):
+    gw = gateway(hashed(origin, hash_on='consumer', hash_fallback='header',
+                        hash_fallback_header='X-Key'))
+    assert len({port_of(gw, **{'X-Key': f'k{i}'}) for i in range(40)}) == 3
+
+
+@pytest.mark.parametrize('fields', [
+    {'hash_on': 'uri_capture', 'hash_on_uri_capture': 'shop'},
+    {'hash_on': 'header', 'hash_on_header': 'X-None', 'hash_fallback': 'uri_capture',
+     'hash_fallback_uri_capture': 'shop'},
+])
+def test_hashing_on_a_group_of_the_route_s_regex(gateway, origin, fields):
+    gw = gateway(hashed(origin, routes=[
+        {'name': 'shops', 'paths': [r'~/(?<shop>\w+)/(?<item>\w+)'], 'strip_path': False},
+        {'name': 'any', 'paths': ['/'], 'strip_path': False}], **fields))
+    where = {}
+    for i in range(40):
+        shop = f'shop{i}'
+        where[shop] = port_of(gw, f'/{shop}/a')
+        assert port_of(gw, f'/{shop}/b') == where[shop]
+    assert len(set(where.values())) == 3
+    assert len({port_of(gw, target) for target in ('/', '/x', '/y')}) == 1  # nothing to go by
+
+
+def test_the_cookie_that_is_made_has_its_path(gateway, origin):
+    gw = gateway(hashed(origin, hash_on='header', hash_on_header='X-Key', hash_fallback='cookie',
+                        hash_on_cookie='stick', hash_on_cookie_path='/shop'))
+    cookies = [gw.get('/').get('Set-Cookie') for _ in range(2)]
+    assert all(c.startswith('stick=') and 'Path=/shop;' in c for c in cookies)
+    assert cookies[0] != cookies[1]
+    assert gw.get('/', headers={'X-Key': 'a'}).get('Set-Cookie') is None
+
+
+def test_lines_of_a_header_are_hashed_together(gateway, origin):
+    gw = gateway(hashed(origin, hash_on='header', hash_on_header='X-Key'))
+    two = gw.get('/', headers=[('X-Key', 'a'), ('X-Key', 'b')]).json()['port']
+    assert two == port_of(gw, **{'X-Key': 'ab'})
+
+
 def test_least_connections_prefers_the_idle(gateway, origin):
     origins = [origin(), origin()]
     go = threading.Event()

@@ -140,12 +140,35 @@ static void note_status(struct req *r, int status)
 				     r->upstream_status.n ? ", " : "", status);
 }
 
+/* Groups of the route's regex by name, where a target is chosen by one of them. */
+static const struct value *captures_for(const struct req *r, const struct upstream *u)
+{
+	struct value *v;
+
+	if (!u || !r->match.captures_n ||
+	    (!str_is(u->hash_on, "uri_capture") && !str_is(u->hash_fallback, "uri_capture")))
+		return NULL;
+	v = value_object(r->arena);
+	for (size_t i = 1; i < r->match.captures_n; i++) {
+		const struct route_capture *c = &r->match.captures[i];
+
+		if (c->name.n && c->value.s)
+			value_set(r->arena, v, c->name, value_str(r->arena, c->value));
+	}
+	return v;
+}
+
 static enum pick_result pick(struct req *r)
 {
+	const struct consumer *consumer = req_consumer(r);
+	const struct credential *by = req_credential(r);
 	struct balance_input in = {
 		.request = &r->in,
 		.path = r->path,
 		.client_ip = r->client_ip,
+		.consumer_id = consumer ? uuid_str(r->arena, consumer->id) : STR_NONE,
+		.credential_id = by ? by->id : STR_NONE,
+		.uri_captures = captures_for(r, balancer_upstream(r->service->balancer)),
 	};
 	enum pick_result p = balance_pick(
 		r->service->balancer, r->arena, &in,
