@@ -46,6 +46,7 @@
 #include "model/rows.h"
 #include "net/tls_crypto.h"
 #include "observe/metrics.h"
+#include "observe/trace.h"
 #include "usage/usage.h"
 
 struct req;  /* a request on its way */
@@ -105,6 +106,7 @@ struct plugin {
 	const struct check *checks;      /* of the whole entity: "config.policy", or NULL */
 	unsigned refuses;                /* NO_CONSUMER and the like */
 	enum plugin_protocols protocols;
+	bool traces;                          /* asks for req_trace() and times of phases */
 	const struct entity *const *entities; /* that it brings, up to NULL; or NULL */
 	const struct plugin_page *pages;      /* or NULL */
 
@@ -155,6 +157,7 @@ str req_host(const struct req *r);                      /* lower case, without p
 str req_client_ip(const struct req *r);                 /* after real-IP processing */
 str req_scheme(const struct req *r);                    /* of the client's connection */
 uint16_t req_port(const struct req *r);                 /* that it came to */
+uint16_t req_client_port(const struct req *r);
 bool req_client_is_in(const struct req *r, const struct cidr *network); /* of network_new */
 bool req_client_is_local(const struct req *r); /* over a Unix socket, so without address */
 str req_server_ip(const struct req *r);
@@ -352,3 +355,28 @@ str plugin_secret(struct arena *a, str text);
  * a copy of the configuration, decoded anew and prepared by nobody. */
 struct queue *plugin_queue(const struct plugin *p, struct arena *a, const void *conf,
 			   const struct queue_options *o);
+
+/* ---- tracing: for plugins that say so (observe/trace.h) ------------------------------------ */
+
+/* The request's trace: its clock, its id, and in log the spans of the core.  Without
+ * req_has_spans() there are none: the core makes none, or not of this request. */
+struct trace *req_trace(struct req *r);
+bool req_has_spans(const struct req *r);
+
+/* Of a phase as a whole, in microseconds of the wall clock; 0: it did not. */
+int64_t req_phase_began(const struct req *r, enum phase phase);
+int64_t req_phase_ended(const struct req *r, enum phase phase);
+
+/* Each target that was tried; times are of clock_mono_us(), 0 means that it did not. */
+struct req_try {
+	int64_t began_us, picked_us, connected_us;
+	int64_t failed_us; /* it gave no answer */
+	str ip;
+	uint16_t port;
+	int code; /* of a failure: what the client would get */
+};
+struct req_tries {
+	const struct req_try *v;
+	size_t n;
+};
+struct req_tries req_tries(const struct req *r);

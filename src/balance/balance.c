@@ -266,6 +266,12 @@ static enum pick_result plain_failed(struct balancer *b, struct arena *a, struct
 	return failed(b, result, pick, why);
 }
 
+static void note_asking(struct arena *a, struct pick *pick, str name)
+{
+	pick->asked_name = str_copy(a, name);
+	pick->asked_began_us = clock_mono_us();
+}
+
 /* Asks for the address of a name with a TTL of 0; each of its addresses in turn. */
 static enum dns_result resolve_now(struct balancer *b, struct arena *a, deadline until,
 				   struct pick *pick) SUSPENDS;
@@ -281,8 +287,10 @@ static enum dns_result resolve_now(struct balancer *b, struct arena *a, deadline
 	enum dns_result result;
 
 	pick->why = NULL;
+	note_asking(a, pick, str_at(name->text, name->text_n));
 	result = b->store->sources.resolve(a, str_at(name->text, name->text_n), until, &v, &n,
 					   &expires, &pick->why);
+	pick->asked_ended_us = clock_mono_us();
 	if (result == DNS_OK && n == 0)
 		result = DNS_NOT_FOUND;
 	if (result != DNS_OK)
@@ -335,6 +343,7 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 	enum dns_result asked;
 
 	pick->tries++;
+	pick->asked_ended_us = 0;
 	if (!b->store) { /* an IP, and nothing to choose */
 		memcpy(&pick->address, &b->address,
 		       offsetof(struct address, any) + b->address.size);
@@ -350,7 +359,9 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 		if (f == DUE)
 			names_renew(b);
 		if (f == UNKNOWN) {
+			note_asking(a, pick, b->is_plain || !b->n ? b->host : b->spots[0].host);
 			asked = names_ask(b, a, until);
+			pick->asked_ended_us = clock_mono_us();
 			if (asked == DNS_CANCELLED)
 				return PICK_CANCELLED;
 			freshen(b, true);

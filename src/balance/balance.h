@@ -79,6 +79,11 @@ struct pick {
 	str set_cookie;  /* to add to the response (hash_on cookie), or empty */
 	const char *why; /* of a failure, for the log */
 	unsigned tries;
+
+	/* When DNS was asked because nothing was known, by clock_mono_us(); 0: it was not. */
+	int64_t asked_began_us, asked_ended_us;
+	str asked_name;
+
 	struct peer *peer_;
 	int64_t started_us_;
 	uint32_t hash_;

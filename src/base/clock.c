@@ -21,6 +21,11 @@ int64_t clock_mono_us(void)
 	return read_clock(CLOCK_MONOTONIC, 1000000);
 }
 
+int64_t clock_wall_us(void)
+{
+	return read_clock(CLOCK_REALTIME, 1000000);
+}
+
 int64_t clock_wall_ms(void)
 {
 	return read_clock(CLOCK_REALTIME, 1000);

@@ -13,5 +13,6 @@ typedef int64_t deadline; /* monotonic milliseconds; absolute */
 
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+int64_t clock_wall_us(void);
 int64_t clock_wall_ms(void);
 int64_t clock_wall_s(void);

@@ -218,6 +218,7 @@ static const struct plan *make_plan(struct planner *p, const struct route *route
 		if (!own && !g->consumers)
 			continue;
 		plan->v[plan->n++] = (struct plan_slot){ g, g->plugin, own, g->consumers > 0 };
+		plan->has_tracing |= g->plugin->traces;
 		for (int phase = 0; phase < PHASES; phase++)
 			plan->phases |= (unsigned)(g->plugin->on[phase] != NULL) << phase;
 	}
@@ -229,6 +230,15 @@ static const struct plan *global_plan(struct planner *p)
 	if (!p->global && p->has_global)
 		p->global = make_plan(p, NULL, NULL);
 	return p->global;
+}
+
+bool planner_has_tracing(const struct planner *p)
+{
+	for (size_t i = 0; i < p->groups.n; i++) {
+		if (p->groups.v[i]->plugin->traces)
+			return true;
+	}
+	return false;
 }
 
 const struct plan *planner_plan(struct planner *p, const struct route *route,

@@ -35,7 +35,8 @@ struct plan_slot {
 struct plan {
 	struct plan_slot *v;
 	size_t n;
-	unsigned phases; /* a bit for each phase that anybody has a handler for */
+	bool has_tracing; /* somebody asks for times and spans */
+	unsigned phases;  /* a bit for each phase that anybody has a handler for */
 };
 
 static inline bool plan_has(const struct plan *p, enum phase phase)
@@ -48,6 +49,8 @@ struct planner;
 /* Decodes all plugins; `a` is the snapshot's arena.  The error names the plugin. */
 MUST_CHECK struct err *planner_new(struct arena *a, struct arena *scratch,
 				   const struct config *config, struct planner **ret);
+
+bool planner_has_tracing(const struct planner *p); /* anywhere */
 
 /* The plan of a route (NULL: of requests without one). NULL: there are no plugins. */
 const struct plan *planner_plan(struct planner *p, const struct route *route,

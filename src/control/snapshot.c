@@ -428,6 +428,7 @@ static struct err *build(struct builder *b)
 	for (size_t i = 0; i < config->services.n; i++)
 		PASS(plan_service(b, &config->services.v[i]));
 	PASS(planner_new(b->a, b->scratch, config, &b->planner));
+	b->snap->has_tracing = planner_has_tracing(b->planner);
 	b->snap->plan = planner_plan(b->planner, NULL, NULL);
 	b->snap->directory = directory_new(b->a, config);
 	return plan_routes(b);

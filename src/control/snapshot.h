@@ -54,6 +54,7 @@ struct snapshot {
 	struct router *router;
 	struct route_plan *routes; /* by index of config->routes */
 	const struct plan *plan;   /* of requests that have no route; NULL: no plugins */
+	bool has_tracing;          /* a plugin that traces is configured somewhere */
 	const struct directory *directory;
 	struct map names; /* lower-case server name or pattern -> struct lazy_certs */
 	bool has_wildcards;

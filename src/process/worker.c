@@ -353,6 +353,8 @@ static void share(struct worker *w)
 	w->shared.body_folder = str_z(w->arena, settings_path(w->arena, s, BODY_FOLDER));
 	if (mkdir(w->shared.body_folder, 0700) < 0 && errno != EEXIST)
 		log_warn("cannot make %s: %s", w->shared.body_folder, strerrordesc_np(errno));
+	w->shared.trace_types = trace_types(s->tracing_instrumentations);
+	w->shared.trace_rate = s->tracing_sampling_rate;
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
 }
 

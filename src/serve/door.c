@@ -67,6 +67,11 @@ const struct cidr *network_new(struct arena *a, str text)
 	return cidr_parse(text, c) ? c : NULL;
 }
 
+uint16_t req_client_port(const struct req *r)
+{
+	return address_port(&r->client_address);
+}
+
 bool req_client_is_in(const struct req *r, const struct cidr *network)
 {
 	return cidr_has(network, &r->client_address);

@@ -122,16 +122,24 @@ static struct value *response_value(struct req *r, const struct req_figures *f)
 
 static struct value *tries_value(struct req *r)
 {
-	struct value *list = value_array(r->arena), *v = value_object(r->arena);
-	char ip[ADDRESS_TEXT];
-	size_t n = address_ip(&r->pick.address, ip);
-	int64_t ago = loop_now_ms() - r->balanced_ms;
+	struct value *list = value_array(r->arena);
+	struct req_tries tries = req_tries(r);
+	int64_t wall_ms = clock_wall_ms(), mono_us = clock_mono_us();
 
-	set_int(r, v, "balancer_start", clock_wall_ms() - ago);
-	set_int(r, v, "balancer_latency", 0);
-	set_str(r, v, "ip", str_copy(r->arena, str_at(ip, n)));
-	set_int(r, v, "port", address_port(&r->pick.address));
-	value_add(r->arena, list, v);
+	for (size_t i = 0; i < tries.n; i++) {
+		const struct req_try *t = &tries.v[i];
+		struct value *v = value_object(r->arena);
+
+		set_int(r, v, "balancer_start", wall_ms - (mono_us - t->began_us) / 1000);
+		set_int(r, v, "balancer_latency", (t->picked_us - t->began_us) / 1000);
+		set_str(r, v, "ip", t->ip);
+		set_int(r, v, "port", t->port);
+		if (t->failed_us) {
+			set_str(r, v, "state", STR("failed"));
+			set_int(r, v, "code", t->code);
+		}
+		value_add(r->arena, list, v);
+	}
 	return list;
 }
 
@@ -165,7 +173,7 @@ struct value *log_entry(struct req *r)
 	set(r, v, "request", request_value(r, &f));
 	set_str(r, v, "upstream_uri", r->upstream_path.s ? r->upstream_path : STR(""));
 	set(r, v, "response", response_value(r, &f));
-	if (r->balanced_ms)
+	if (req_tries(r).n)
 		set(r, v, "tries", tries_value(r));
 	set_int(r, latencies, "kong", f.kong_ms);
 	set_int(r, latencies, "proxy", f.upstream_ms);

@@ -10,6 +10,7 @@
 #include "serve/forward.h"
 
 #include "base/log.h"
+#include "serve/tracing.h"
 
 enum outcome trial_failed(struct trial *t, int status, enum try_outcome how, const char *why)
 {
@@ -75,6 +76,7 @@ static enum outcome connect_to(struct trial *t)
 							    : connect_new(t, &target, &why);
 	r->connect_ms = loop_now_ms() - start;
 	if (end == LINK_OK) {
+		tracing_try_connected(r);
 		t->link->requests++;
 		return OUTCOME_OK;
 	}
@@ -170,12 +172,18 @@ static enum pick_result pick(struct req *r)
 		.credential_id = by ? by->id : STR_NONE,
 		.uri_captures = captures_for(r, balancer_upstream(r->service->balancer)),
 	};
-	enum pick_result p = balance_pick(
-		r->service->balancer, r->arena, &in,
-		deadline_in(timeout_of(r->service->service->connect_timeout)), &r->pick);
+	enum pick_result p;
 
-	if (p == PICK_OK)
+	tracing_try_begins(r);
+	p = balance_pick(r->service->balancer, r->arena, &in,
+			 deadline_in(timeout_of(r->service->service->connect_timeout)), &r->pick);
+
+	if (p == PICK_OK) {
 		r->balanced_ms = loop_now_ms();
+		tracing_try_picked(r);
+	} else {
+		tracing_try_forget(r);
+	}
 	return p;
 }
 
@@ -239,6 +247,10 @@ static void try_targets(struct trial *t)
 			return;
 		}
 		told_of_failure(t);
+		if (is_stale)
+			tracing_try_forget(r);
+		else
+			tracing_try_failed(r, t->status);
 		if (!is_stale)
 			balance_report(r->service->balancer, &r->pick, t->how, 0);
 		if (!may_repeat(t) || (!is_stale && tries >= r->service->retries)) {

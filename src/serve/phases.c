@@ -2,6 +2,7 @@
 #include "serve/phases.h"
 
 #include "base/log.h"
+#include "serve/tracing.h"
 
 struct plugin_run *plugins_run_of(struct req *r)
 {
@@ -31,6 +32,18 @@ static bool use_global_plan(struct req *r)
 	return true;
 }
 
+static enum verdict run_traced(struct req *r, const struct plugin_instance *i, enum phase phase)
+	SUSPENDS;
+
+static enum verdict run_traced(struct req *r, const struct plugin_instance *i, enum phase phase)
+{
+	struct span *s = tracing_plugin_begins(r, phase, i->plugin);
+	enum verdict verdict = i->plugin->on[phase](r, i->conf);
+
+	tracing_plugin_ends(r, s);
+	return verdict;
+}
+
 static enum verdict run_one(struct req *r, size_t slot, enum phase phase)
 {
 	const struct plugin_instance *i = r->run->chosen[slot];
@@ -38,6 +51,8 @@ static enum verdict run_one(struct req *r, size_t slot, enum phase phase)
 	if (!i || !i->plugin->on[phase])
 		return NEXT;
 	r->run->running = i->entity;
+	if (unlikely(r->tracing != NULL))
+		return run_traced(r, i, phase);
 	return i->plugin->on[phase](r, i->conf);
 }
 
@@ -126,7 +141,9 @@ enum verdict plugins_response(struct req *r)
 	return NEXT;
 }
 
-void plugins_header_filter(struct req *r)
+static void header_filter(struct req *r) SUSPENDS;
+
+static void header_filter(struct req *r)
 {
 	const struct http_headers *early;
 
@@ -141,6 +158,13 @@ void plugins_header_filter(struct req *r)
 		return;
 	for (size_t i = 0; i < r->run->plan->n; i++)
 		run_one(r, i, PHASE_HEADER_FILTER);
+}
+
+void plugins_header_filter(struct req *r)
+{
+	tracing_phase_begins(r, PHASE_HEADER_FILTER);
+	header_filter(r);
+	tracing_phase_ends(r, PHASE_HEADER_FILTER);
 }
 
 bool plugins_change_body(const struct req *r)

@@ -33,6 +33,10 @@ struct plugin_run {
 	struct plugin_answer answer;
 	struct plugin_context *contexts;
 	struct value *shared;
+	struct {
+		struct req_try *v;
+		size_t n, cap;
+	} tries;
 	struct http_headers early; /* of the reply, set before there was one */
 	bool has_reply;            /* req.reply is the reply's */
 

@@ -25,6 +25,8 @@ struct proxy_shared {
 	const char *body_folder; /* for bodies that are kept in files */
 	str server;              /* "gibbon/0.1.0" */
 	uint64_t serial;         /* of connections; atomic */
+	unsigned trace_types;    /* that spans are made of (observe/trace.h) */
+	double trace_rate;       /* of requests, 0 to 1 */
 };
 
 struct proxy {

@@ -10,6 +10,7 @@
 #include <gibbon/plugin.h>
 
 struct plugin_run;
+struct tracing;
 
 struct req {
 	struct client *client;
@@ -41,6 +42,7 @@ struct req {
 
 	/* What plugins did to it. */
 	struct plugin_run *run;     /* NULL: they have nothing to do with it */
+	struct tracing *tracing;    /* NULL: nobody will ask */
 	str method_sent, host_sent; /* instead of the client's, the service's; or unset */
 	str query_sent, body_sent;  /* when has_... */
 	bool has_query_sent, has_body_sent;

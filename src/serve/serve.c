@@ -4,7 +4,7 @@
  * Runs on the connection's own fiber, so a stage may wait for a socket as if it
  * owned the thread.  Each stage lets the request go on (NEXT) or has answered
  * it (DONE). */
-#include "serve/phases.h"
+#include "serve/tracing.h"
 
 #include "base/uri.h"
 
@@ -210,14 +210,40 @@ void log_request(struct req *r)
 
 /* ---- the road ------------------------------------------------------------------------ */
 
+static enum verdict rewrite(struct req *r)
+{
+	enum verdict verdict;
+
+	tracing_begin(r);
+	tracing_phase_begins(r, PHASE_REWRITE);
+	verdict = plugins_rewrite(r);
+	tracing_phase_ends(r, PHASE_REWRITE);
+	return verdict;
+}
+
+/* The search for a route belongs to access, as in Kong. */
+static enum verdict access_phase(struct req *r)
+{
+	enum verdict verdict;
+
+	tracing_phase_begins(r, PHASE_ACCESS);
+	verdict = find_route(r);
+	if (r->tracing)
+		tracing_routed(r, r->tracing->began[PHASE_ACCESS]);
+	if (verdict == NEXT) {
+		build_path(r);
+		verdict = plugins_access(r);
+	}
+	tracing_phase_ends(r, PHASE_ACCESS);
+	return verdict;
+}
+
 void serve(struct req *r)
 {
 	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
-	if (accept_request(r) == NEXT && plugins_rewrite(r) == NEXT && find_route(r) == NEXT) {
-		build_path(r);
-		if (plugins_access(r) == NEXT)
-			proxy_it(r);
-	}
+	if (accept_request(r) == NEXT && rewrite(r) == NEXT && access_phase(r) == NEXT)
+		proxy_it(r);
+	tracing_end(r);
 	if (!r->client->tunnel) /* which logs when it ends */
 		log_request(r);
 	plugins_log(r);
@@ -227,6 +253,7 @@ void serve(struct req *r)
 	r->route = NULL;
 	r->service = NULL;
 	r->run = NULL;
+	r->tracing = NULL;
 }
 
 void serve_bad_head(struct req *r, int status)

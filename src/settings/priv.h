@@ -36,7 +36,6 @@ extern const struct settings_group *const settings_groups[]; /* up to NULL, in t
 #define LATER_DATABASE         "databases"
 #define LATER_HYBRID           "hybrid mode"
 #define LATER_STREAM           "TCP, TLS and UDP proxying"
-#define LATER_TRACING          "tracing"
 #define LATER_PLUGINSERVER     "plugin servers"
 #define LATER_FORWARD_PROXY    "forward proxies"
 #define LATER_DEBUG            "Debug API"
