@@ -3,7 +3,7 @@
  * another door. */
 #pragma once
 
-#include "gibbon/plugin.h"
+#include <gibbon/plugin.h>
 
 /* Loads the first NAME.so of these folders, once and for the life of the process; *ret is
  * NULL when none has it. */
