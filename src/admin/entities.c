@@ -566,25 +566,44 @@ static void update(struct call *c, str key, const struct value *before, struct v
 		answer_error(c, &err);
 }
 
-/* PUT: the document becomes what is given; made when there was none.  Returns it, or NULL
- * when answered with an error. */
-static struct value *upsert(struct call *c, const struct entity *e, str key, struct value *doc)
+/* Is the name of the path taken, though nothing had it a moment ago? */
+static bool was_overtaken(const struct change *g, const struct value *before,
+			  const struct db_error *err)
+{
+	return g->by && !before && err->code == DB_UNIQUE_VIOLATION && err->fields &&
+	       err->fields->n == 1 && value_get(err->fields, g->by);
+}
+
+static struct value *try_upsert(struct call *c, const struct entity *e, str key, struct value *doc,
+				struct db_error *err, bool *ret_again)
 {
 	struct change g = { .op = STORE_UPSERT, .doc = doc, .by = named_by(e, key) };
-	struct db_error err;
-	struct value *before = look_up(c, e, key, &err), *made;
+	struct value *before = look_up(c, e, key, err), *made;
 
-	if (!before && err.code) {
-		answer_error(c, &err);
+	*ret_again = false;
+	if (!before && err->code)
 		return NULL;
-	}
 	uuid_parse(key, &g.id);
 	if (g.by) {
 		g.id = before ? document_id(before) : uuid_random();
 		value_set(c->a, doc, str_of(e->endpoint_key), value_str(c->a, key));
 	}
 	value_set(c->a, doc, STR("id"), value_str(c->a, uuid_str(c->a, g.id)));
-	made = write_document(c, e, &g, &err);
+	made = write_document(c, e, &g, err);
+	*ret_again = !made && was_overtaken(&g, before, err);
+	return made;
+}
+
+/* PUT: the document becomes what is given; made when there was none.  Of several at once
+ * one makes it and the others change it.  Returns it, or NULL when answered with an error. */
+static struct value *upsert(struct call *c, const struct entity *e, str key, struct value *doc)
+{
+	struct db_error err = { 0 };
+	struct value *made = NULL;
+	bool again = true;
+
+	for (int i = 0; again && i < 3; i++)
+		made = try_upsert(c, e, key, value_copy(c->a, doc), &err, &again);
 	if (!made)
 		answer_error(c, &err);
 	return made;

@@ -107,7 +107,10 @@ struct err *run_migrations_list(struct cli *c)
 		cli_warn("Database has pending migrations from a previous upgrade, and new "
 			 "migrations from this upgrade (version 3.2.2)");
 	if (g.state.pending.n) {
-		say(c, "\nRun 'kong migrations finish' when ready");
+		say(c, g.state.new.n ? "\nRun 'kong migrations finish' when ready to complete "
+				       "pending migrations (postgres database will be incompatible "
+				       "with the previous Kong version)"
+				     : "\nRun 'kong migrations finish' when ready");
 		leave(EXIT_PENDING);
 	}
 	if (g.state.new.n) {

@@ -2,7 +2,8 @@
 /* Writes: one after the other in one transaction, all or none. */
 #include "store/sql/priv.h"
 
-#define TOLD_MAX 100 /* of more writes at once, the kinds are told */
+#define TOLD_MAX      100 /* of more writes at once, the kinds are told */
+#define OVERTAKEN_MAX 3   /* each time somebody made, and somebody deleted it again */
 
 struct writing {
 	struct sql_store *store;
@@ -186,12 +187,42 @@ static void tell_changed(struct sql_store *s, const struct store_write *w, size_
 		s->changed(s->changed_arg);
 }
 
+/* Somebody else made what was to be made here if it was not there. */
+static bool was_overtaken(const struct writing *g)
+{
+	const struct store_write *w = &g->writes[g->at];
+
+	return g->at < g->n && w->op == STORE_UPSERT && g->failure.fault == SQL_FAULT_UNIQUE &&
+	       g->failure.columns.n == 1 &&
+	       str_is(g->failure.columns.v[0], sql_store_entity(g->store, w->entity)->key);
+}
+
+/* The whole again, for the others are undone; now it is there. */
+static struct err *run_until_alone(struct writing *g)
+{
+	struct sql_database *db = g->store->db;
+	struct value **docs = NEWS(g->a, struct value *, g->n);
+	struct err *e;
+
+	for (size_t i = 0; i < g->n; i++)
+		docs[i] = g->writes[i].doc;
+	e = db->run(db, g->a, SQL_USE_WRITE, run_writes, g);
+	for (int i = 0; i < OVERTAKEN_MAX && e && was_overtaken(g); i++) {
+		err_forget();
+		g->failure = (struct sql_failure){ 0 };
+		for (size_t k = 0; k < g->n; k++)
+			g->writes[k].doc = docs[k];
+		e = db->run(db, g->a, SQL_USE_WRITE, run_writes, g);
+	}
+	return e;
+}
+
 bool sql_store_write(struct store *s_, struct arena *a, struct store_write *w, size_t n,
 		     struct db_error *err)
 {
 	struct sql_store *s = sql_store_of(s_);
 	struct writing g = { .store = s, .a = a, .writes = w, .n = n };
-	struct err *e = s->db->run(s->db, a, SQL_USE_WRITE, run_writes, &g);
+	struct err *e = run_until_alone(&g);
 
 	*err = (struct db_error){ 0 };
 	if (!e) {
