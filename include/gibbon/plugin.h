@@ -232,6 +232,8 @@ void req_authenticate(struct req *r, const struct consumer *consumer, const stru
 /* As the consumer called `anonymous`, by id or username; DONE (500) when there is none. */
 enum verdict req_authenticate_anonymous(struct req *r, str anonymous) SUSPENDS;
 
+/* These may have to ask a database.  When it cannot be asked they find nothing and the request
+ * is answered with 500, whatever the handler that called them answers or returns then. */
 const struct consumer *consumer_find(struct req *r, uuid id) SUSPENDS;
 
 /* Of an entity that a plugin brings: by a unique field, and all of a consumer's.  Each

@@ -60,6 +60,14 @@ struct admin_context {
 	struct err *(*set_health)(void *arg, uuid upstream, str target, str address,
 				  bool is_healthy)SUSPENDS;
 
+	/* /cache: whether something is known under a key, and what (NULL: that it is not there);
+	 * and to forget it ("*": everything).  NULL members: nothing is cached. */
+	bool (*cache_find)(void *arg, struct arena *a, str key, struct value **ret);
+	void (*cache_forget)(void *arg, str key);
+
+	/* Tells the other nodes; NULL: there are none. */
+	struct err *(*broadcast)(void *arg, const char *channel, str data)SUSPENDS;
+
 	void *arg; /* of all of them */
 };
 

@@ -264,9 +264,34 @@ static void timers_get(struct call *c)
 }
 
 /* Local stores are in the snapshot: nothing is cached, and forgetting it is done at once. */
+static void forget(struct call *c, str key)
+{
+	const struct admin_context *x = c->context;
+
+	if (x->cache_forget)
+		x->cache_forget(x->arg, key);
+	answer_empty(c, 204);
+}
+
 static void cache_delete(struct call *c)
 {
-	answer_empty(c, 204);
+	forget(c, STR("*"));
+}
+
+static void cache_key_delete(struct call *c)
+{
+	forget(c, c->params[0]);
+}
+
+static void cache_key_get(struct call *c)
+{
+	const struct admin_context *x = c->context;
+	struct value *v = NULL;
+
+	if (!x->cache_find || !x->cache_find(x->arg, c->a, c->params[0], &v))
+		answer_not_found(c);
+	else
+		answer_value(c, 200, v ? v : value_object(c->a));
 }
 
 static void log_level_get(struct call *c)
@@ -274,9 +299,11 @@ static void log_level_get(struct call *c)
 	answer_message(c, 200, "log level: %s", log_level_name(log_get_level()));
 }
 
-static void log_level_put(struct call *c)
+static void put_log_level(struct call *c, bool is_for_all)
 {
+	const struct admin_context *x = c->context;
 	enum log_level level;
+	struct err *e = NULL;
 
 	if (c->context->settings->database_kind == DATABASE_OFF) {
 		answer_message(c, 405, "cannot change log level when not using a database");
@@ -291,7 +318,22 @@ static void log_level_put(struct call *c)
 		return;
 	}
 	log_set_level(level);
-	answer_message(c, 200, "log level changed");
+	if (is_for_all && x->broadcast)
+		e = x->broadcast(x->arg, "log_level", str_fmt(c->a, "%d", (int)level + 1));
+	if (e)
+		answer_message(c, 500, "failed broadcasting to cluster: %s", e->text);
+	else
+		answer_message(c, 200, "log level changed");
+}
+
+static void log_level_put(struct call *c)
+{
+	put_log_level(c, false);
+}
+
+static void cluster_log_level_put(struct call *c)
+{
+	put_log_level(c, true);
 }
 
 static void clustering_get(struct call *c)
@@ -315,11 +357,11 @@ const struct endpoint node_endpoints[] = {
 	{ .path = "/endpoints",                          .on = { [HTTP_GET] = endpoints_get } },
 	{ .path = "/timers",                             .on = { [HTTP_GET] = timers_get } },
 	{ .path = "/cache",                              .on = { [HTTP_DELETE] = cache_delete } },
-	{ .path = "/cache/:key",                         .on = { [HTTP_GET] = answer_not_found,
-	                                                         [HTTP_DELETE] = cache_delete } },
+	{ .path = "/cache/:key",                         .on = { [HTTP_GET] = cache_key_get,
+	                                                         [HTTP_DELETE] = cache_key_delete } },
 	{ .path = "/debug/node/log-level",               .on = { [HTTP_GET] = log_level_get } },
 	{ .path = "/debug/node/log-level/:log_level",    .on = { [HTTP_PUT] = log_level_put } },
-	{ .path = "/debug/cluster/log-level/:log_level", .on = { [HTTP_PUT] = log_level_put } },
+	{ .path = "/debug/cluster/log-level/:log_level", .on = { [HTTP_PUT] = cluster_log_level_put } },
 	{ .path = "/clustering/data-planes",             .on = { [HTTP_GET] = clustering_get } },
 	{ .path = "/clustering/status",                  .on = { [HTTP_GET] = clustering_get } },
 	{ .path = "/robots.txt",                         .on = { [HTTP_GET] = robots_get } },

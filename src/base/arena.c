@@ -144,6 +144,21 @@ struct arena *arena_new(void)
 	return a;
 }
 
+struct arena *arena_new_of(size_t n)
+{
+	struct arena *a;
+	struct block *first;
+
+	n = (n + sizeof(*a) + 2 * ALIGN) & ~(ALIGN - 1);
+	if (n == FIRST_BLOCK)
+		n += ALIGN; /* the pool's own size */
+	first = block_new(n);
+	a = (struct arena *)(void *)first->data;
+	arena_start(a, first);
+	a->next_block = n < MAX_BLOCK ? n : MAX_BLOCK;
+	return a;
+}
+
 static void run_endings(struct arena *a)
 {
 	while (a->endings) {

@@ -19,6 +19,9 @@ struct arena;
 /* A new, empty arena on the heap. */
 struct arena *arena_new(void);
 
+/* The same for about n bytes that last long: it takes no more than those, if they are enough. */
+struct arena *arena_new_of(size_t n);
+
 /* Ends everything in it; takes NULL, leaves NULL. */
 void arena_drop(struct arena **a);
 

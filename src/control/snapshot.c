@@ -445,6 +445,7 @@ struct err *snapshot_new(const struct snapshot_input *in, struct snapshot **ret)
 	b.snap = s = NEW(a, struct snapshot);
 	s->arena = a;
 	s->config = in->config;
+	s->lookup = in->lookup;
 	s->source = in->source ? held_config_hold(in->source) : NULL;
 	PASS(build(&b));
 	s->built_ms = clock_mono_ms() - start;

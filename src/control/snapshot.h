@@ -23,6 +23,7 @@
 #include "settings/settings.h"
 
 struct held_config;
+struct lookup;
 
 struct service_plan {
 	const struct service *service;
@@ -52,10 +53,11 @@ struct snapshot {
 	const struct config *config;
 	struct held_config *source; /* what config belongs to; held */
 	struct router *router;
-	struct route_plan *routes; /* by index of config->routes */
-	const struct plan *plan;   /* of requests that have no route; NULL: no plugins */
-	bool has_tracing;          /* a plugin that traces is configured somewhere */
-	const struct directory *directory;
+	struct route_plan *routes;         /* by index of config->routes */
+	const struct plan *plan;           /* of requests that have no route; NULL: no plugins */
+	const struct directory *directory; /* of a store whose sets are in memory */
+	struct lookup *lookup;             /* of one that is asked; else NULL */
+	bool has_tracing;                  /* a plugin that traces is configured somewhere */
 	struct map names; /* lower-case server name or pattern -> struct lazy_certs */
 	bool has_wildcards;
 	int64_t built_ms; /* how long building took */
@@ -69,6 +71,7 @@ struct snapshot {
 struct snapshot_input {
 	const struct settings *settings;
 	struct balance_store *balancers;
+	struct lookup *lookup;      /* or NULL */
 	struct held_config *source; /* a hold of its own is taken; NULL: config lasts anyway */
 	const struct config *config;
 };

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/lookup.h"
 #include "control/plugin_table.h"
 #include "process/database.h"
 #include "process/declared.h"
@@ -19,12 +20,16 @@ struct configuration {
 	struct current *current;
 	struct balance_store *balancers;
 	struct store *store;        /* NULL until a database is open */
+	struct lookup *lookup;      /* of one that is too large to hold, or NULL */
 	struct held_config *latest; /* what serves; NULL before the first */
 	struct gate free;           /* the way is free for the next */
 	bool is_busy;
 
 	/* Of a database: changes are counted, and followed by one fiber. */
 	uint64_t changed, followed;
+	bool is_blind; /* the last look for changes failed */
+	void (*heard)(void *arg, str channel, str data);
+	void *heard_arg;
 	int64_t next_sweep_ms;
 	struct gate to_follow, has_followed;
 };
@@ -104,12 +109,25 @@ void configuration_drop(struct configuration **ref)
 	*ref = NULL;
 	held_config_drop(&c->latest);
 	configuration_close(c);
+	lookup_drop(&c->lookup);
 	mem_free(c);
 }
 
 struct store *configuration_store(struct configuration *c)
 {
 	return c->store;
+}
+
+struct lookup *configuration_lookup(struct configuration *c)
+{
+	return c->lookup;
+}
+
+void configuration_listen(struct configuration *c, void (*heard)(void *arg, str channel, str data),
+			  void *arg)
+{
+	c->heard = heard;
+	c->heard_arg = arg;
 }
 
 struct balance_store *configuration_balancers(struct configuration *c)
@@ -153,6 +171,7 @@ static void build_job(void *p)
 	struct snapshot_input in = {
 		.settings = j->c->settings,
 		.balancers = j->c->balancers,
+		.lookup = j->c->lookup,
 		.source = j->held,
 		.config = &j->held->config,
 	};
@@ -258,6 +277,30 @@ static void on_change(void *p)
 	}
 }
 
+static void on_forget(void *p, str key)
+{
+	struct configuration *c = p;
+
+	if (c->lookup)
+		lookup_forget(c->lookup, key);
+}
+
+static void on_word(void *p, str channel, str data)
+{
+	struct configuration *c = p;
+
+	if (c->heard)
+		c->heard(c->heard_arg, channel, data);
+}
+
+void configuration_forget(struct configuration *c, str key)
+{
+	if (c->settings->database_kind == DATABASE_OFF || !store_sql_forget(c->store, key))
+		return;
+	c->changed++;
+	gate_wake_all(&c->to_follow);
+}
+
 static int64_t poll_ms(const struct configuration *c)
 {
 	double ms = c->settings->db_update_frequency * 1000;
@@ -272,8 +315,11 @@ static void look_for_changes(struct configuration *c, bool has_failed)
 	bool has_changed = false;
 	struct err *e = store_sql_poll(c->store, a, &has_changed);
 
-	if (e)
-		log_err(LOG_ERROR_, e, "cannot look for changes in the database");
+	if (e && !c->is_blind)
+		log_err(LOG_ERROR_, e, "cannot look for changes in the database, trying on");
+	if (!e && c->is_blind)
+		log_notice("changes in the database can be seen again");
+	c->is_blind = e != NULL;
 	err_forget();
 	if (has_changed || has_failed)
 		c->changed++;
@@ -371,18 +417,23 @@ static void hear(void *p)
 
 static struct err *start_stored(struct configuration *c)
 {
+	const struct store_watch watch = { on_change, on_forget, on_word, c };
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct err *e;
 	bool ignored;
 
 	PASS(database_open(c->settings, &c->store));
-	store_sql_watch(c->store, on_change, c);
+	store_sql_watch(c->store, &watch);
 	if (c->settings->database_kind == DATABASE_SQLITE)
 		usage_use(store_sql_database(c->store));
+	if (c->settings->database_kind == DATABASE_POSTGRES)
+		c->lookup = lookup_new(c->settings, c->store, store_sql_workspace(c->store));
 	e = store_sql_poll(c->store, a, &ignored); /* what comes after this look is new */
 	if (e)
 		return own_error(e, "cannot read the database");
 	PASS(publish_stored(c));
+	if (c->lookup)
+		lookup_warm_up(c->lookup, c->settings->db_cache_warmup_entities);
 	fiber_start("follow", follow, c);
 	if (store_sql_can_wait(c->store))
 		fiber_start("hear", hear, c);

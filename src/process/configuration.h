@@ -29,6 +29,14 @@ struct balance_store *configuration_balancers(struct configuration *c);
 /* What serves, held; on the loop that configuration_start() was called on, after it. */
 struct held_config *configuration_hold(struct configuration *c);
 
+/* What is looked up on demand; NULL: everything is in the snapshot. */
+struct lookup *configuration_lookup(struct configuration *c);
+/* As if another node had said that this key is old; "*": everything is. */
+void configuration_forget(struct configuration *c, str key);
+/* Calls heard(arg, channel, data) for words of other nodes that are not about entities. */
+void configuration_listen(struct configuration *c, void (*heard)(void *arg, str channel, str data),
+			  void *arg);
+
 /* Opens the database, if there is one; reads and publishes the first configuration. */
 MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;
 

@@ -2,8 +2,10 @@
 #include "process/interfaces.h"
 
 #include "admin/admin.h"
+#include "control/lookup.h"
 #include "control/plugin_table.h"
 #include "process/openers.h"
+#include "store/sql/store.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -221,7 +223,55 @@ static bool uses(void *p, const char *plugin)
 	return false;
 }
 
-/* ---- opening ------------------------------------------------------------------------------ */
+/* What the cache of entities knows; true: it does. */
+static bool cache_find(void *p, struct arena *a, str key, struct value **ret)
+{
+	struct interfaces *i = p;
+	struct lookup *l = configuration_lookup(i->configuration);
+	struct cached *found = NULL;
+
+	if (!l || entity_cache_peek(lookup_cache(l), key, loop_now_ms(), &found) != CACHE_GOOD) {
+		cached_drop(&found);
+		return false;
+	}
+	*ret = found->n || found->doc->kind == VALUE_ARRAY ? value_copy(a, found->doc) : NULL;
+	cached_drop(&found);
+	return true;
+}
+
+static void cache_forget(void *p, str key)
+{
+	configuration_forget(((struct interfaces *)p)->configuration, key);
+}
+
+static struct err *broadcast(void *p, const char *channel, str data)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct interfaces *i = p;
+	struct err *e = store_sql_broadcast(i->context.store, a, channel, data);
+
+	return e ? FAIL(e->code, STRF, STRV(err_line(a, e))) : NULL;
+}
+
+/* Levels go by nginx's numbers, in which LOG_EMERG_ is 1. */
+static void hear_log_level(str data)
+{
+	int64_t number;
+
+	if (!str_to_int(data, &number) || number < 1 || number > LOG_DEBUG_ + 1)
+		return;
+	log_notice("another node sets the log level to %s",
+		   log_level_name((enum log_level)(number - 1)));
+	log_set_level((enum log_level)(number - 1));
+}
+
+/* Words of other nodes. */
+static void heard(void *p, str channel, str data)
+{
+	(void)p;
+	if (str_is(channel, "log_level"))
+		hear_log_level(data);
+}
 
 static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
 		      const struct api_sent *sent)
@@ -329,8 +379,13 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		.status = status,
 		.targets_health = targets_health,
 		.balancer_health = upstream_health,
+		.cache_find = cache_find,
+		.cache_forget = cache_forget,
 		.arg = i,
 	};
+	if (start->settings->database_kind != DATABASE_OFF)
+		i->context.broadcast = broadcast;
+	configuration_listen(configuration, heard, i);
 	i->admin = admin_new(a, &i->context);
 	i->hooks = (struct plugin_node_hooks){ figures, all_targets, uses, i };
 	plugins_ask(&i->hooks);

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/uri.h"
+#include "control/lookup.h"
 
 struct arena *req_arena(const struct req *r)
 {
@@ -359,10 +360,30 @@ void req_authenticate(struct req *r, const struct consumer *c, const struct cred
 	tell(r, STR("X-Anonymous-Consumer"), by ? STR_NONE : STR("true"));
 }
 
+/* The database could not be asked: the request ends, whatever the plugin makes of it. */
+static bool fail_lookup(struct req *r)
+{
+	respond_message(r, 500, "An unexpected error occurred");
+	r->run->answer.is_final = true;
+	return false;
+}
+
+static bool find_consumer_called(struct req *r, str name, const struct consumer **ret)
+{
+	struct lookup *l = r->snap->lookup;
+
+	if (l)
+		return lookup_consumer_called(l, r->arena, name, ret) || fail_lookup(r);
+	*ret = directory_consumer_called(r->snap->directory, name);
+	return true;
+}
+
 enum verdict req_authenticate_anonymous(struct req *r, str anonymous)
 {
-	const struct consumer *c = directory_consumer_called(r->snap->directory, anonymous);
+	const struct consumer *c;
 
+	if (!find_consumer_called(r, anonymous, &c))
+		return DONE;
 	if (!c) {
 		log_error("anonymous consumer " STRF " is not there", STRV(anonymous));
 		return respond_message(r, 500, "An unexpected error occurred");
@@ -373,7 +394,15 @@ enum verdict req_authenticate_anonymous(struct req *r, str anonymous)
 
 const struct consumer *consumer_find(struct req *r, uuid id)
 {
-	return directory_consumer(r->snap->directory, id);
+	struct lookup *l = r->snap->lookup;
+	const void *found = NULL;
+
+	if (!l)
+		return directory_consumer(r->snap->directory, id);
+	if (!lookup_one(l, r->arena, entity_find(STR("consumers")), "id", uuid_str(r->arena, id),
+			&found))
+		fail_lookup(r);
+	return found;
 }
 
 /* created_at of an entity, or 0. */
@@ -398,17 +427,28 @@ static bool is_over(const struct entity *e, const void *item)
 
 const void *credential_find(struct req *r, const struct entity *e, const char *field, str value)
 {
-	const void *found = directory_find(r->snap->directory, e, field, value);
+	struct lookup *l = r->snap->lookup;
+	const void *found = NULL;
 
+	if (!l)
+		found = directory_find(r->snap->directory, e, field, value);
+	else if (!lookup_one(l, r->arena, e, field, value, &found))
+		fail_lookup(r);
 	return is_over(e, found) ? NULL : found;
 }
 
 struct found credentials_of(struct req *r, const struct entity *e, uuid consumer)
 {
-	size_t n;
-	const void *const *all = directory_of(r->snap->directory, e, consumer, &n);
-	struct found ret = { NEWS(r->arena, const void *, n), 0 };
+	struct lookup *l = r->snap->lookup;
+	const void *const *all = NULL;
+	struct found ret = { 0 };
+	size_t n = 0;
 
+	if (!l)
+		all = directory_of(r->snap->directory, e, consumer, &n);
+	else if (!lookup_of(l, r->arena, e, consumer, &all, &n))
+		fail_lookup(r);
+	ret.v = NEWS(r->arena, const void *, n);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_over(e, all[i]))
 			ret.v[ret.n++] = all[i];

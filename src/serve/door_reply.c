@@ -33,6 +33,8 @@ static void tell_grpc(struct req *r, int status, str message)
 
 enum verdict respond(struct req *r, int status, str type, str body)
 {
+	if (r->run->answer.is_final)
+		return DONE;
 	r->run->answer = (struct plugin_answer){
 		.is_given = true,
 		.status = status,

@@ -47,13 +47,15 @@ static enum verdict run_traced(struct req *r, const struct plugin_instance *i, e
 static enum verdict run_one(struct req *r, size_t slot, enum phase phase)
 {
 	const struct plugin_instance *i = r->run->chosen[slot];
+	bool was_final = r->run->answer.is_final;
+	enum verdict verdict;
 
 	if (!i || !i->plugin->on[phase])
 		return NEXT;
 	r->run->running = i->entity;
-	if (unlikely(r->tracing != NULL))
-		return run_traced(r, i, phase);
-	return i->plugin->on[phase](r, i->conf);
+	verdict = unlikely(r->tracing != NULL) ? run_traced(r, i, phase)
+					       : i->plugin->on[phase](r, i->conf);
+	return r->run->answer.is_final && !was_final ? DONE : verdict;
 }
 
 /* Whether the phase is still to run, which it is once. */

@@ -14,6 +14,7 @@
 /* An answer that a handler gave; it is sent when the others were chosen. */
 struct plugin_answer {
 	bool is_given;
+	bool is_final; /* what handlers answer after it is not heard */
 	int status;
 	str type, body;
 };

@@ -71,10 +71,10 @@ static const struct field datastore_rows[] = {
 static const struct field datastore_cache_rows[] = {
 	F_NUM(T, db_update_frequency,       .def = J(5), .unit = "s", .help = "Seconds between two looks for changes in the database; on a control plane also between two pushes."),
 	F_NUM(T, db_update_propagation,     .def = J(0), .unit = "s", .help = "Seconds a change may need to reach every replica of the database."),
-	F_NUM(T, db_cache_ttl,              .def = J(0), .unit = "s", .later = LATER_DATABASE, .help = "Seconds an entity is kept in the cache; 0: for ever."),
-	F_NUM(T, db_cache_neg_ttl,          .unit = "s", .later = LATER_DATABASE, .help = "Seconds a missing entity is remembered; unset: as db_cache_ttl."),
-	F_NUM(T, db_resurrect_ttl,          .def = J(30), .unit = "s", .later = LATER_DATABASE, .help = "Seconds a stale entity serves on while the database is away."),
-	F_STRS(T, db_cache_warmup_entities, .def = J(["services"]), .later = LATER_DATABASE, .help = "Entities read at start."),
+	F_NUM(T, db_cache_ttl,              .def = J(0), .unit = "s", .help = "Seconds an entity is kept in the cache; 0: for ever."),
+	F_NUM(T, db_cache_neg_ttl,          .unit = "s", .help = "Seconds a missing entity is remembered; unset: as db_cache_ttl."),
+	F_NUM(T, db_resurrect_ttl,          .def = J(30), .unit = "s", .help = "Seconds a stale entity serves on while the database is away."),
+	F_STRS(T, db_cache_warmup_entities, .def = J(["services"]), .help = "Entities read at start."),
 	F_END
 };
 

@@ -13,7 +13,7 @@ static const struct field listeners_and_proxying_rows[] = {
 	F_STR(T, nginx_user,                      .def = J("kong kong"), .alias_of = "nginx_main_user", .help = "User and group of the worker when started as root; nobody when they do not exist."),
 	F_STR(T, nginx_worker_processes,          .def = J("auto"), .alias_of = "nginx_main_worker_processes", .help = "Event loops of the worker: a number, or auto for one a processor."),
 	F_BOOL(T, nginx_daemon,                   .def = J(true), .alias_of = "nginx_main_daemon", .unit = "on/off", .help = "Go into the background (on) or stay in the foreground (off)."),
-	F_STR(T, mem_cache_size,                  .def = J("128m"), .unit = "size", .later = LATER_DATABASE, .help = "Ceiling of the cache of entities read from a database."),
+	F_STR(T, mem_cache_size,                  .def = J("128m"), .unit = "size", .help = "Ceiling of the cache of entities read from a database."),
 	F_STR(T, ssl_cipher_suite,                .def = J("intermediate"), .help = "TLS versions and ciphers of the listeners: modern, intermediate, old, fips, or custom for the four properties below."),
 	F_STR(T, ssl_ciphers,                     .help = "Ciphers in OpenSSL's words; only with custom."),
 	F_STR(T, ssl_protocols,                   .def = J("TLSv1.1 TLSv1.2 TLSv1.3"), .help = "TLS versions; only with custom."),

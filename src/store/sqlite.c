@@ -251,15 +251,16 @@ static void run_poll(void *p)
 	err_forget();
 }
 
-static struct err *poll(struct sql_database *db, struct arena *a, strs *ret)
+static struct err *poll(struct sql_database *db, struct arena *a, struct sql_events *ret)
 {
-	static str any = STR_INIT("*");
+	static struct sql_event any = { STR_INIT(SQL_INVALIDATIONS), STR_INIT("*") };
 
 	struct job j = { .s = CONTAINER(db, struct sqlite, db), .a = a };
 	int64_t before = j.s->version;
 
 	run_where_it_may_block(run_poll, &j);
-	*ret = !j.e && j.s->version != before ? (strs){ &any, 1 } : (strs){ 0 };
+	*ret = !j.e && j.s->version != before ? (struct sql_events){ &any, 1, 0 }
+					      : (struct sql_events){ 0 };
 	return j.e;
 }
 

@@ -8,8 +8,11 @@
 
 #define CHANNEL      "gibbon_changes"
 #define OVERLAP_S    "10" /* a transaction may be committed later than its events say */
-#define EVENTS_MAX   "5000"
-#define OWN_WRITE_MS 5000 /* a replica may not have our own write yet */
+#define EVENTS_MAX   5000
+#define NUMBER_(n)   #n
+#define NUMBER(n)    NUMBER_(n)
+#define EVENTS_MS    3000000 /* they are kept for an hour */
+#define OWN_WRITE_MS 5000    /* a replica may not have our own write yet */
 
 struct postgres {
 	struct sql_database db;
@@ -23,6 +26,7 @@ struct postgres {
 	str since; /* seconds; unset: nothing yet */
 	struct arena *seen_arena;
 	struct map seen;
+	int64_t looked_ms;
 	struct pg_conn *listener;
 };
 
@@ -149,35 +153,15 @@ struct looking {
 	struct arena *a;
 	struct map seen; /* of this time, in seen_arena */
 	struct arena *seen_arena;
-	struct {
-		str *v;
-		size_t n, cap;
-	} changed;
+	struct sql_events events;
 };
 
-/* The kind of entity that a key of a cache belongs to: "services:<id>:::::<ws>". */
-static void add_changed(struct looking *g, str channel, str data)
-{
-	static const struct {
-		const char *begins;
-		const char *kind;
-	} kinds[] = {
-		{ "router", "routes" },
-		{ "plugins_iterator", "plugins" },
-	};
-	str rest = data, word = { 0 };
+/* More was told than can be read, or it has been thrown away meanwhile. */
+static const struct sql_event anything = { STR_INIT(SQL_INVALIDATIONS), STR_INIT("*") };
 
-	if (str_is(channel, "balancer:upstreams"))
-		word = STR("upstreams");
-	else if (str_is(channel, "balancer:targets"))
-		word = STR("targets");
-	else
-		str_next(&rest, ':', &word);
-	for (size_t i = 0; i < COUNT(kinds); i++) {
-		if (str_is(word, kinds[i].begins))
-			word = str_of(kinds[i].kind);
-	}
-	*vec_add(g->a, &g->changed) = word;
+static bool was_away_too_long(const struct postgres *p)
+{
+	return p->looked_ms && clock_mono_ms() - p->looked_ms > EVENTS_MS;
 }
 
 static struct err *first_look(struct looking *g, struct sql_link *l)
@@ -195,37 +179,48 @@ static struct err *look(struct sql_link *l, void *arg)
 	static const char sql[] =
 		"SELECT id, channel, data, EXTRACT(EPOCH FROM CURRENT_TIMESTAMP(3))"
 		" FROM cluster_events"
-		" WHERE at > to_timestamp($1::double precision) - interval '" OVERLAP_S
-		" seconds' AND node_id <> $2::uuid AND (nbf IS NULL OR nbf <= CURRENT_TIMESTAMP)"
-		" AND channel IN ('invalidations', 'balancer:upstreams', 'balancer:targets')"
-		" ORDER BY at DESC LIMIT " EVENTS_MAX;
+		" WHERE at > to_timestamp($1::double precision)"
+		" - (" OVERLAP_S " + $3::double precision) * interval '1 second'"
+		" AND node_id <> $2::uuid AND (nbf IS NULL OR nbf <= CURRENT_TIMESTAMP)"
+		" AND channel IN ('" SQL_INVALIDATIONS "', 'balancer:upstreams',"
+		" 'balancer:targets', 'balancer:post_health', 'log_level')"
+		" ORDER BY at DESC LIMIT " NUMBER(EVENTS_MAX);
 	struct looking *g = arg;
 	struct postgres *p = g->postgres;
+	str params[] = { p->since, p->db.node, str_fmt(g->a, "%.3f", p->db.propagation_s) };
+	bool is_first = !p->since.s;
 	struct sql_rows rows;
 
-	if (!p->since.s)
-		return first_look(g, l);
-	PASS(l->query(l, g->a, str_of(sql), (str[]){ p->since, p->db.node }, 2, &rows, NULL));
-	for (size_t i = 0; i < rows.n; i++) {
+	if (is_first)
+		PASS(first_look(g, l));
+	params[0] = p->since;
+	PASS(l->query(l, g->a, str_of(sql), params, COUNT(params), &rows, NULL));
+	/* Newest first; they are told in the order they came in. */
+	for (size_t i = rows.n; i-- > 0;) {
 		str id = str_copy(g->seen_arena, sql_cell(&rows, i, 0));
 
 		*map_put(g->seen_arena, &g->seen, id) = g;
-		if (!map_find(&p->seen, id))
-			add_changed(g, sql_cell(&rows, i, 1), sql_cell(&rows, i, 2));
+		/* What was told before the first look is in what is read after it. */
+		if (!is_first && !map_find(&p->seen, id))
+			*vec_add(g->a, &g->events) =
+				(struct sql_event){ sql_cell(&rows, i, 1), sql_cell(&rows, i, 2) };
 	}
+	if ((rows.n == EVENTS_MAX && g->events.n) || was_away_too_long(p))
+		*vec_add(g->a, &g->events) = anything;
+	p->looked_ms = clock_mono_ms();
 	if (rows.n)
 		p->since = str_copy(g->seen_arena, sql_cell(&rows, 0, 3));
 	return NULL;
 }
 
 /* Events of the last seconds are read again and again, and known by their ids. */
-static struct err *poll(struct sql_database *db, struct arena *a, strs *ret)
+static struct err *poll(struct sql_database *db, struct arena *a, struct sql_events *ret)
 {
 	struct postgres *p = postgres_of(db);
 	struct looking g = { .postgres = p, .a = a, .seen_arena = arena_new() };
 	struct err *e = run(db, a, SQL_USE_READ, look, &g);
 
-	*ret = (strs){ g.changed.v, g.changed.n };
+	*ret = g.events;
 	if (!e) {
 		if (p->since.s)
 			p->since = str_copy(g.seen_arena, p->since);
@@ -297,6 +292,7 @@ struct sql_database *postgres_database_new(const struct settings *s)
 	p->db = (struct sql_database){
 		.dialect = &sql_dialect_postgres,
 		.node = uuid_str(p->arena, uuid_random()),
+		.propagation_s = s->db_update_propagation,
 		.run = run,
 		.poll = poll,
 		.wait = wait_for_others,

@@ -3,31 +3,48 @@
  * that its nodes forget what they had cached, and a word to those who listen.  In the
  * transaction of the write: who hears of it can read it. */
 #include "base/uuid.h"
+#include "base/vec.h"
 #include "store/sql/priv.h"
 
-#define KEPT "3600 seconds"
+#define KEPT         "3600 seconds"
+#define CHILDREN_MAX 1000 /* of more of a kind, the kind is told */
 
 struct telling {
 	struct sql_store *store;
 	struct sql_link *link;
 	struct arena *a;
+	struct sql_told *told;
 };
 
-static struct err *tell(struct telling *t, const char *channel, str data)
+static struct err *send(struct telling *t, const char *channel, str data)
 {
 	static const char sql[] =
-		"INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data)"
+		"INSERT INTO cluster_events (id, node_id, at, nbf, expire_at, channel, data)"
 		" VALUES ($1, $2, CURRENT_TIMESTAMP(3),"
+		" CURRENT_TIMESTAMP(3) + $5::double precision * interval '1 second',"
 		" CURRENT_TIMESTAMP(3) + interval '" KEPT "', $3, $4)";
+	double later = t->store->db->propagation_s;
 	const str params[] = { uuid_str(t->a, uuid_random()), t->store->db->node, str_of(channel),
-			       data };
+			       data, later > 0 ? str_fmt(t->a, "%.3f", later) : STR_NONE };
 
 	return t->link->query(t->link, t->a, str_of(sql), params, COUNT(params), NULL, NULL);
 }
 
+static struct err *tell(struct telling *t, const char *channel, str data)
+{
+	void **seen =
+		map_put(t->a, &t->told->seen, str_fmt(t->a, "%s\n" STRF, channel, STRV(data)));
+
+	if (*seen)
+		return NULL;
+	*seen = t;
+	return send(t, channel, data);
+}
+
 static struct err *invalidate(struct telling *t, str key)
 {
-	return tell(t, "invalidations", key);
+	*vec_add(t->a, &t->told->keys) = key;
+	return tell(t, SQL_INVALIDATIONS, key);
 }
 
 static str text_of(const struct value *doc, const char *name)
@@ -87,34 +104,104 @@ static struct err *tell_kind(struct telling *t, const char *kind, const struct s
 	return NULL;
 }
 
-/* The key that nodes cache the entity by: its cache_key, or its id. */
+/* The key that nodes cache the entity by: its cache_key, or its id; and all of a consumer's
+ * together, where that is what they cache. */
 static struct err *tell_key(struct telling *t, const struct sql_entity *e, const struct value *doc)
 {
-	return invalidate(t, sql_cache_key(t->a, e, doc, t->store->workspace));
+	PASS(invalidate(t, sql_cache_key(t->a, e, doc, t->store->workspace)));
+	if (e->cache_key.n < 2 || !str_is(e->cache_key.v[0], "consumer"))
+		return NULL;
+	return invalidate(t, str_fmt(t->a, "%s:" STRF ":::::" STRF, e->entity->name,
+				     STRV(text_of(doc, "consumer")), STRV(t->store->workspace)));
 }
 
 struct err *sql_tell(struct sql_store *s, struct sql_link *l, struct arena *a,
-		     const struct store_write *w, const struct value *before,
+		     struct sql_told *told, const struct store_write *w, const struct value *before,
 		     const struct value *after)
 {
-	struct telling t = { s, l, a };
+	struct telling t = { s, l, a, told };
 	const struct sql_entity *e = sql_store_entity(s, w->entity);
 
+	told->has_changed |= !e->is_on_demand;
 	if (before)
 		PASS(tell_key(&t, e, before));
 	if (after)
 		PASS(tell_key(&t, e, after));
 	if (before && after && strcmp(w->entity->name, "snis") == 0)
 		PASS(tell_names(&t, before));
+	if (before && after && strcmp(w->entity->name, "consumers") == 0)
+		PASS(tell_consumer(&t, before));
 	return tell_kind(&t, w->entity->name, w, after ? after : before);
+}
+
+/* ---- what goes along ------------------------------------------------------------------------- */
+
+static struct err *tell_grandchildren(struct telling *t, const struct sql_entity *e,
+				      const struct value *doc)
+{
+	return strcmp(e->key, "id") == 0 ? sql_tell_children(t->store, t->link, t->a, t->told,
+							     e->entity, text_of(doc, "id"))
+					 : NULL;
+}
+
+static struct err *tell_child(struct telling *t, const struct sql_entity *child,
+			      const struct sql_rows *rows, size_t row)
+{
+	const struct store_write w = { STORE_REMOVE, child->entity, { { 0 } }, NULL };
+	struct value *doc;
+
+	PASS(sql_decode(t->a, child, rows, row, &doc));
+	PASS(sql_tell(t->store, t->link, t->a, t->told, &w, doc, NULL));
+	return tell_grandchildren(t, child, doc);
+}
+
+static struct err *tell_those(struct telling *t, const struct sql_entity *child,
+			      const struct sql_field *f, str id)
+{
+	struct sql_rows rows;
+
+	PASS(t->link->query(t->link, t->a,
+			    str_fmt(t->a, "SELECT " STRF " FROM \"%s\" WHERE \"%s\" = %c1 LIMIT %d",
+				    STRV(child->columns), child->table->name, f->column,
+				    t->link->dialect->placeholder, CHILDREN_MAX + 1),
+			    &id, 1, &rows, NULL));
+	if (rows.n > CHILDREN_MAX) {
+		t->told->has_changed |= !child->is_on_demand;
+		return invalidate(t, str_fmt(t->a, "%s:", child->entity->name));
+	}
+	for (size_t i = 0; i < rows.n; i++)
+		PASS(tell_child(t, child, &rows, i));
+	return NULL;
+}
+
+/* The database deletes them with their parent, and says nothing of it. */
+struct err *sql_tell_children(struct sql_store *s, struct sql_link *l, struct arena *a,
+			      struct sql_told *told, const struct entity *e, str id)
+{
+	struct telling t = { s, l, a, told };
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct sql_entity *child = &s->entities[i];
+
+		for (size_t k = 0; child->table && k < child->n; k++) {
+			const struct field *row = child->fields[k].row;
+
+			if (row->kind == FIELD_FOREIGN && row->on_delete &&
+			    strcmp(row->reference, e->name) == 0)
+				PASS(tell_those(&t, child, &child->fields[k], id));
+		}
+	}
+	return NULL;
 }
 
 /* Once for each kind of entity that is among the writes: for an import. */
 struct err *sql_tell_kinds(struct sql_store *s, struct sql_link *l, struct arena *a,
-			   const struct store_write *w, size_t n)
+			   struct sql_told *told, const struct store_write *w, size_t n)
 {
-	struct telling t = { s, l, a };
+	struct telling t = { s, l, a, told };
 	bool *is_told = NEWS(a, bool, s->n);
+
+	told->has_changed = true;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t kind = (size_t)(sql_store_entity(s, w[i].entity) - s->entities);
@@ -132,4 +219,107 @@ struct err *sql_tell_all(struct sql_store *s, struct sql_link *l, struct arena *
 {
 	return l->query(l, a, STR("SELECT pg_notify('gibbon_changes', $1)"), &s->db->node, 1, NULL,
 			NULL);
+}
+
+/* ---- words that are no entities' --------------------------------------------------------------- */
+
+struct broadcast {
+	struct sql_store *store;
+	struct arena *a;
+	const char *channel;
+	str data;
+};
+
+static struct err *broadcast(struct sql_link *l, void *arg)
+{
+	struct broadcast *b = arg;
+	struct telling t = { .store = b->store, .link = l, .a = b->a };
+
+	PASS(send(&t, b->channel, b->data));
+	return sql_tell_all(b->store, l, b->a);
+}
+
+struct err *store_sql_broadcast(struct store *s_, struct arena *a, const char *channel, str data)
+{
+	struct sql_store *s = sql_store_of(s_);
+	struct broadcast b = { s, a, channel, data };
+
+	return s->db->node.s ? s->db->run(s->db, a, SQL_USE_WRITE, broadcast, &b) : NULL;
+}
+
+/* ---- hearing ------------------------------------------------------------------------------------ */
+
+static void forget_key(struct sql_store *s, str key)
+{
+	if (s->watch.forget)
+		s->watch.forget(s->watch.arg, key);
+}
+
+/* Of what others cache and we have in what is loaded. */
+static const struct entity *kind_of(str word)
+{
+	static const struct {
+		const char *word, *kind;
+	} others[] = {
+		{ "router", "routes" },
+		{ "plugins_iterator", "plugins" },
+	};
+
+	for (size_t i = 0; i < COUNT(others); i++) {
+		if (str_is(word, others[i].word))
+			word = str_of(others[i].kind);
+	}
+	return entity_find(word);
+}
+
+static bool is_table(str word)
+{
+	for (const struct sql_table *t = sql_tables; t->name; t++) {
+		if (str_is(word, t->name))
+			return true;
+	}
+	return false;
+}
+
+bool store_sql_forget(struct store *s_, str key)
+{
+	struct sql_store *s = sql_store_of(s_);
+	str rest = key, word = STR("");
+	const struct entity *e;
+
+	str_next(&rest, ':', &word);
+	e = kind_of(word);
+	if (e && sql_store_entity(s, e)->is_on_demand) {
+		forget_key(s, key);
+		return false;
+	}
+	if (e)
+		sql_store_forget(s, e);
+	else if (is_table(word))
+		return false; /* of a plugin that is not enabled here */
+	else
+		store_sql_forget_all(s_);
+	return true;
+}
+
+void store_sql_forget_all(struct store *s_)
+{
+	struct sql_store *s = sql_store_of(s_);
+
+	for (size_t i = 0; i < s->n; i++)
+		shelves_forget(&s->shelves, i);
+	forget_key(s, STR("*"));
+}
+
+bool sql_hear(struct sql_store *s, const struct sql_event *e)
+{
+	if (str_is(e->channel, SQL_INVALIDATIONS))
+		return store_sql_forget(&s->store, e->data);
+	if (str_is(e->channel, "balancer:upstreams") || str_is(e->channel, "balancer:targets")) {
+		sql_store_forget(s, entity_find(str_from(e->channel, sizeof("balancer:") - 1)));
+		return true;
+	}
+	if (s->watch.heard)
+		s->watch.heard(s->watch.arg, e->channel, e->data);
+	return false;
 }

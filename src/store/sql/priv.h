@@ -2,6 +2,7 @@
 /* store/sql/priv - the store over a database from the inside. */
 #pragma once
 
+#include "base/map.h"
 #include "store/sql/row.h"
 #include "store/sql/store.h"
 
@@ -33,8 +34,7 @@ struct sql_store {
 	size_t n;
 	str workspace; /* the id of `default` */
 	struct shelves shelves;
-	void (*changed)(void *arg);
-	void *changed_arg;
+	struct store_watch watch;
 };
 
 static inline struct sql_store *sql_store_of(struct store *s)
@@ -53,13 +53,28 @@ void sql_store_forget(struct sql_store *s, const struct entity *e);
 bool sql_store_write(struct store *s, struct arena *a, struct store_write *w, size_t n,
 		     struct db_error *err);
 
-/* event.c: tells other nodes what was before and is now (either may be NULL); and that it is done. */
+/* What was told in one transaction. */
+struct sql_told {
+	struct map seen; /* each thing is told once */
+	struct {
+		str *v; /* keys that are old */
+		size_t n, cap;
+	} keys;
+	bool has_changed; /* something that is loaded */
+};
+
+/* event.c: tells other nodes what was before and is now (either may be NULL); what goes with
+ * one that is about to be deleted; and that it is done. */
 struct err *sql_tell(struct sql_store *s, struct sql_link *l, struct arena *a,
-		     const struct store_write *w, const struct value *before,
+		     struct sql_told *told, const struct store_write *w, const struct value *before,
 		     const struct value *after);
+struct err *sql_tell_children(struct sql_store *s, struct sql_link *l, struct arena *a,
+			      struct sql_told *told, const struct entity *e, str id);
 struct err *sql_tell_kinds(struct sql_store *s, struct sql_link *l, struct arena *a,
-			   const struct store_write *w, size_t n);
+			   struct sql_told *told, const struct store_write *w, size_t n);
 struct err *sql_tell_all(struct sql_store *s, struct sql_link *l, struct arena *a);
+/* What an event of another node makes old; true: something that is loaded. */
+bool sql_hear(struct sql_store *s, const struct sql_event *e);
 
 /* fault.c: what a statement broke, as Kong says it. */
 void sql_explain(struct sql_store *s, struct arena *a, const struct store_write *w,

@@ -21,6 +21,7 @@ struct sql_entity {
 	size_t n;
 	const char *key; /* primary */
 	bool has_workspace, has_ttl;
+	bool is_on_demand;   /* no part of what is loaded */
 	strs cache_key;      /* fields that are unique together; none: n is 0 */
 	bool has_cache_key;  /* they are kept in a column of their own */
 	size_t n_written;    /* parameters of insert and update */

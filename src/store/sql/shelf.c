@@ -126,6 +126,7 @@ struct loading {
 	struct sql_store *store;
 	const struct sql_entity **wanted;
 	struct shelf **found; /* of each that is wanted; held */
+	uint64_t *stamps;     /* of before the first question: what is kept is no older */
 	size_t n;
 };
 
@@ -198,19 +199,25 @@ static struct err *load_lists(struct sql_link *l, void *arg)
 
 	for (size_t i = 0; i < g->n; i++) {
 		const struct sql_entity *e = g->wanted[i];
-		size_t index = (size_t)(e - g->store->entities);
-		uint64_t stamp;
 
-		g->found[i] = look(&g->store->shelves, index, &stamp);
-		if (g->found[i])
+		if (e->is_on_demand || g->found[i])
 			continue;
 		g->found[i] = MEM_NEW(struct shelf);
 		g->found[i]->arena = arena_new();
 		shelf_hold(g->found[i]);
 		PASS(read_shelf(l, g->store, e, g->found[i]));
-		keep(&g->store->shelves, index, g->found[i], stamp);
+		keep(&g->store->shelves, (size_t)(e - g->store->entities), g->found[i],
+		     g->stamps[i]);
 	}
 	return NULL;
+}
+
+static void take_shelves(struct arena *a, struct loading *g)
+{
+	g->stamps = NEWS(a, uint64_t, g->n);
+	for (size_t i = 0; i < g->n; i++)
+		g->found[i] = look(&g->store->shelves, (size_t)(g->wanted[i] - g->store->entities),
+				   &g->stamps[i]);
 }
 
 struct err *sql_store_load(struct store *s_, struct arena *a, struct config *ret)
@@ -220,6 +227,7 @@ struct err *sql_store_load(struct store *s_, struct arena *a, struct config *ret
 	struct err *e;
 
 	want_all(a, &g);
+	take_shelves(a, &g);
 	e = s->db->run(s->db, a, SQL_USE_LOAD, load_lists, &g);
 	*ret = (struct config){ 0 };
 	memset(ret->hash, '0', sizeof(ret->hash) - 1);

@@ -74,6 +74,18 @@ struct sql_link {
 			     size_t n, struct sql_rows *ret, struct sql_failure *ret_failure);
 };
 
+/* A word of another node, on one of Kong's channels. */
+struct sql_event {
+	str channel, data;
+};
+
+struct sql_events {
+	struct sql_event *v;
+	size_t n, cap;
+};
+
+#define SQL_INVALIDATIONS "invalidations" /* of caches, by key; "*": anything may have changed */
+
 enum sql_use {
 	SQL_USE_READ,  /* one statement */
 	SQL_USE_LOAD,  /* several that see one state of everything */
@@ -86,12 +98,14 @@ typedef struct err *sql_job_fn(struct sql_link *l, void *arg);
 struct sql_database {
 	const struct sql_dialect *dialect;
 	str node; /* how others know us, an id; unset: nobody needs to be told of writes */
+	double propagation_s; /* others look at a change so much later, for replicas' sake */
 	/* Runs fn with a link, perhaps on another thread; the caller waits.  The error of fn, or
 	 * that of the link, lives in a. */
 	struct err *(*run)(struct sql_database *db, struct arena *a, enum sql_use use,
 			   sql_job_fn *fn, void *arg)SUSPENDS;
-	/* The kinds of entities that others wrote to since it was asked last; "*": any. */
-	struct err *(*poll)(struct sql_database *db, struct arena *a, strs *ret)SUSPENDS;
+	/* What others told since it was asked last. */
+	struct err *(*poll)(struct sql_database *db, struct arena *a,
+			    struct sql_events *ret)SUSPENDS;
 	/* Waits until others say that they wrote; NULL: they do not say. */
 	struct err *(*wait)(struct sql_database *db, deadline until, bool *ret)SUSPENDS;
 	void (*drop)(struct sql_database *db);

@@ -301,6 +301,21 @@ static struct err *find_workspace(struct sql_link *l, void *arg)
 	return NULL;
 }
 
+/* A fleet's database may have more consumers and credentials than a node has memory: those and
+ * all else that plugins bring is found when it is asked for. */
+static void leave_on_demand(struct sql_store *s)
+{
+	bool is_core = true;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct sql_entity *e = &s->entities[i];
+
+		e->is_on_demand =
+			e->table && (!is_core || strcmp(e->entity->name, "consumers") == 0);
+		is_core &= strcmp(e->entity->name, "keys") != 0;
+	}
+}
+
 struct err *store_sql_new(struct sql_database *db, struct store **ret)
 {
 	struct sql_store *s = MEM_NEW(struct sql_store);
@@ -314,6 +329,8 @@ struct err *store_sql_new(struct sql_database *db, struct store **ret)
 	s->entities = NEWS(s->arena, struct sql_entity, s->n);
 	for (size_t i = 0; i < s->n; i++)
 		sql_entity_init(s->arena, db->dialect, entities[i], &s->entities[i]);
+	if (db->node.s)
+		leave_on_demand(s);
 	shelves_init(s->arena, &s->shelves, s->n);
 	e = db->run(db, s->arena, SQL_USE_READ, find_workspace, s);
 	if (e) {
@@ -325,30 +342,30 @@ struct err *store_sql_new(struct sql_database *db, struct store **ret)
 	return NULL;
 }
 
-void store_sql_watch(struct store *s_, void (*changed)(void *arg), void *arg)
+void store_sql_watch(struct store *s, const struct store_watch *w)
 {
-	struct sql_store *s = sql_store_of(s_);
+	sql_store_of(s)->watch = *w;
+}
 
-	s->changed = changed;
-	s->changed_arg = arg;
+bool store_sql_is_on_demand(struct store *s, const struct entity *e)
+{
+	return sql_store_entity(sql_store_of(s), e)->is_on_demand;
+}
+
+str store_sql_workspace(struct store *s)
+{
+	return sql_store_of(s)->workspace;
 }
 
 struct err *store_sql_poll(struct store *s_, struct arena *a, bool *ret)
 {
 	struct sql_store *s = sql_store_of(s_);
-	strs kinds;
+	struct sql_events events = { 0 };
 
 	*ret = false;
-	PASS(s->db->poll(s->db, a, &kinds));
-	for (size_t i = 0; i < kinds.n; i++) {
-		const struct entity *e = entity_find(kinds.v[i]);
-
-		if (e)
-			sql_store_forget(s, e);
-		for (size_t k = 0; !e && k < s->n; k++)
-			shelves_forget(&s->shelves, k);
-	}
-	*ret = kinds.n > 0;
+	PASS(s->db->poll(s->db, a, &events));
+	for (size_t i = 0; i < events.n; i++)
+		*ret |= sql_hear(s, &events.v[i]);
 	return NULL;
 }
 

@@ -13,11 +13,34 @@ MUST_CHECK struct err *store_sql_new(struct sql_database *db, struct store **ret
 /* What it is over, as long as it is there. */
 struct sql_database *store_sql_database(struct store *s);
 
-/* Calls changed(arg) after each write that was kept, on the fiber that wrote. */
-void store_sql_watch(struct store *s, void (*changed)(void *arg) SUSPENDS, void *arg);
+/* What the owner of a store wants to know. */
+struct store_watch {
+	/* After each write that was kept and that store_kind.load shows, on the fiber that wrote. */
+	void (*changed)(void *arg) SUSPENDS;
+	/* What is cached under that key is old, by a write of ours or of others ("consumers:": all
+	 * of the kind; "*": everything). */
+	void (*forget)(void *arg, str key);
+	/* Of another node, on a channel that is not about entities. */
+	void (*heard)(void *arg, str channel, str data);
+	void *arg;
+};
+void store_sql_watch(struct store *s, const struct store_watch *w);
 
-/* Looks whether somebody else wrote to the database; *ret: what is decoded is old. */
+/* Is the entity no part of what load gives, because there may be too many?  Then it is found
+ * when somebody asks for it, and kept by the key that `forget` is called with. */
+bool store_sql_is_on_demand(struct store *s, const struct entity *e);
+str store_sql_workspace(struct store *s); /* the id of `default` */
+
+/* Looks whether somebody else wrote to the database; *ret: what is loaded is old. */
 MUST_CHECK struct err *store_sql_poll(struct store *s, struct arena *a, bool *ret) SUSPENDS;
+/* Everything that is decoded is old. */
+void store_sql_forget_all(struct store *s);
+/* As if another node had said that this key is old; true: what is loaded is. */
+bool store_sql_forget(struct store *s, str key);
+
+/* Tells the other nodes, where there are any. */
+MUST_CHECK struct err *store_sql_broadcast(struct store *s, struct arena *a, const char *channel,
+					   str data) SUSPENDS;
 
 /* Deletes what has outlived its ttl. */
 MUST_CHECK struct err *store_sql_sweep(struct store *s, struct arena *a) SUSPENDS;

@@ -13,6 +13,7 @@ struct writing {
 	struct sql_failure failure;
 	struct db_error error; /* what is wrong without the database saying so */
 	struct value *doc;     /* what was about to be written */
+	struct sql_told told;
 };
 
 static struct err *not_found(struct writing *g, const struct store_write *w)
@@ -50,7 +51,7 @@ static struct err *tell(struct writing *g, struct sql_link *l, const struct stor
 {
 	if (!g->store->db->node.s || g->n > TOLD_MAX)
 		return NULL;
-	return sql_tell(g->store, l, g->a, w, before, after);
+	return sql_tell(g->store, l, g->a, &g->told, w, before, after);
 }
 
 static struct err *replace(struct writing *g, struct sql_link *l, const struct sql_entity *e,
@@ -146,6 +147,8 @@ static struct err *take_away(struct writing *g, struct sql_link *l, const struct
 	PASS(find_before(g, l, e, w, &before));
 	if (!before)
 		return NULL;
+	if (g->store->db->node.s && g->n <= TOLD_MAX)
+		PASS(sql_tell_children(g->store, l, g->a, &g->told, w->entity, key[0]));
 	PASS(take_along(g, l, e, key));
 	PASS(ask(g, l, e->remove, key, n_key, NULL));
 	return tell(g, l, w, before, NULL);
@@ -175,16 +178,21 @@ static struct err *run_writes(struct sql_link *l, void *arg)
 	if (!g->store->db->node.s)
 		return NULL;
 	if (g->n > TOLD_MAX)
-		PASS(sql_tell_kinds(g->store, l, g->a, g->writes, g->n));
+		PASS(sql_tell_kinds(g->store, l, g->a, &g->told, g->writes, g->n));
 	return sql_tell_all(g->store, l, g->a);
 }
 
-static void tell_changed(struct sql_store *s, const struct store_write *w, size_t n)
+/* Where all is loaded all that changes is. */
+static void tell_changed(struct sql_store *s, const struct writing *g)
 {
-	for (size_t i = 0; i < n; i++)
-		sql_store_forget(s, w[i].entity);
-	if (s->changed)
-		s->changed(s->changed_arg);
+	bool has_changed = g->told.has_changed || !s->db->node.s;
+
+	for (size_t i = 0; i < g->n && has_changed; i++)
+		sql_store_forget(s, g->writes[i].entity);
+	for (size_t i = 0; i < g->told.keys.n && s->watch.forget; i++)
+		s->watch.forget(s->watch.arg, g->told.keys.v[i]);
+	if (has_changed && s->watch.changed)
+		s->watch.changed(s->watch.arg);
 }
 
 /* Somebody else made what was to be made here if it was not there. */
@@ -210,6 +218,7 @@ static struct err *run_until_alone(struct writing *g)
 	for (int i = 0; i < OVERTAKEN_MAX && e && was_overtaken(g); i++) {
 		err_forget();
 		g->failure = (struct sql_failure){ 0 };
+		g->told = (struct sql_told){ 0 };
 		for (size_t k = 0; k < g->n; k++)
 			g->writes[k].doc = docs[k];
 		e = db->run(db, g->a, SQL_USE_WRITE, run_writes, g);
@@ -226,7 +235,7 @@ bool sql_store_write(struct store *s_, struct arena *a, struct store_write *w, s
 
 	*err = (struct db_error){ 0 };
 	if (!e) {
-		tell_changed(s, w, n);
+		tell_changed(s, &g);
 		return true;
 	}
 	if (g.error.code) {

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consumers and credentials of a PostgreSQL database: found on demand, kept, forgotten when
+somebody changes them, and served while the database is away."""
+import json
+import uuid
+
+import pytest
+
+from harness.client import ask
+from harness.postgres import Postgres
+from harness.waits import wait_for
+
+UNEXPECTED = {'message': 'An unexpected error occurred'}
+STRANGER = '00000000-0000-4000-8000-00000000abcd'  # the node_id of a Kong beside us
+
+
+@pytest.fixture(scope='module')
+def server():
+    pg = Postgres().start()
+    yield pg
+    pg.end()
+
+
+class Fleet:
+    """Nodes over one database, each with the service / behind key-auth, and SQL."""
+
+    def __init__(self, server, gateway, origin, name):
+        self.server, self.name, self.gateway, self.origin = server, name, gateway, origin
+        self.conf = {**server.new_database(name), 'db_update_frequency': '0.2',
+                     'nginx_worker_processes': '2'}
+        self.first = None
+
+    def sql(self, text):
+        return self.server.sql(text, self.name)
+
+    def node(self, **conf):
+        one = self.gateway(conf={**self.conf, **conf}, start=False)
+        if not self.first:
+            done = one.cli('migrations', 'bootstrap')
+            assert done.returncode == 0, done.stderr
+        one.start()
+        if not self.first:
+            self.first = one
+            call(one, 'POST', '/services', {'name': 's', 'url': self.origin.url})
+            call(one, 'POST', '/services/s/routes', {'name': 'r', 'paths': ['/']})
+            call(one, 'POST', '/routes/r/plugins', {'name': 'key-auth'})
+            wait_for(lambda: get(one).status == 401, 'the route to be served')
+        self.workspace = self.sql("SELECT id FROM workspaces WHERE name = 'default'")
+        return one
+
+    def cache_key(self, kind, part):
+        return f'{kind}:{part}:::::{self.workspace}'
+
+    def tell(self, key, channel='invalidations'):
+        """As a Kong node does."""
+        self.sql("INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data) VALUES"
+                 f" ('{uuid.uuid4()}', '{STRANGER}', now(), now() + interval '1 hour',"
+                 f" '{channel}', '{key}')")
+
+
+@pytest.fixture
+def fleet(server, gateway, origin, request):
+    return Fleet(server, gateway, origin(), 'd' + uuid.uuid4().hex[:10])
+
+
+def call(gw, method, path, body=None, status=None):
+    more = {} if body is None else {'body': json.dumps(body).encode(),
+                                    'headers': [('Content-Type', 'application/json')]}
+    answer = gw.api(path, method, **more)
+    assert answer.status == status if status else answer.status < 300, answer
+    return answer.json() if answer.body else None
+
+
+def get(gw, key=None, path='/'):
+    return gw.get(path, headers=[('apikey', key)] if key else [])
+
+
+def builds(gw):
+    return gw.log().count('configuration: ')
+
+
+def make_consumer(gw, name, *keys):
+    made = call(gw, 'POST', '/consumers', {'username': name})
+    for key in keys:
+        call(gw, 'POST', f'/consumers/{name}/key-auth', {'key': key})
+    return made
+
+
+def test_a_write_is_served_at_once_and_builds_nothing(fleet):
+    gw = fleet.node()
+    assert get(gw, 'k1').status == 401  # kept as not there
+    before = builds(gw)
+    consumer = make_consumer(gw, 'jo', 'k1')
+    answer = get(gw, 'k1')
+    assert answer.status == 200
+    seen = fleet.origin.requests[-1]
+    assert seen.get('X-Consumer-ID') == consumer['id']
+    assert seen.get('X-Consumer-Username') == 'jo'
+    call(gw, 'PATCH', '/consumers/jo', {'username': 'jane'})
+    assert get(gw, 'k1').status == 200
+    assert fleet.origin.requests[-1].get('X-Consumer-Username') == 'jane'
+    id = call(gw, 'GET', '/consumers/jane/key-auth')['data'][0]['id']
+    call(gw, 'PATCH', f'/consumers/jane/key-auth/{id}', {'key': 'k2'})
+    assert [get(gw, k).status for k in ('k1', 'k2')] == [401, 200]
+    call(gw, 'DELETE', f'/consumers/jane/key-auth/{id}')
+    assert get(gw, 'k2').status == 401
+    call(gw, 'POST', '/consumers/jane/key-auth', {'key': 'k3'})
+    assert get(gw, 'k3').status == 200
+    call(gw, 'DELETE', '/consumers/jane')
+    assert get(gw, 'k3').status == 401
+    assert builds(gw) == before
+
+
+def test_other_nodes_hear_of_each_change(fleet):
+    one, two = fleet.node(), fleet.node()
+    assert get(two, 'k1').status == 401
+    make_consumer(one, 'jo', 'k1', 'k2')
+    wait_for(lambda: get(two, 'k1').status == 200, 'the other node to hear of the key')
+    assert get(two, 'k2').status == 200
+    call(one, 'PATCH', '/consumers/jo', {'custom_id': 'c'})
+
+    def custom_id():
+        assert get(two, 'k1').status == 200
+        return fleet.origin.requests[-1].get('X-Consumer-Custom-ID')
+    wait_for(lambda: custom_id() == 'c', 'the other node to hear of the consumer')
+    call(one, 'DELETE', '/consumers/jo')
+    for key in ('k1', 'k2'):  # though the table deletes them by itself
+        wait_for(lambda: get(two, key).status == 401, 'the other node to forget the keys')
+
+
+def test_groups_of_a_consumer(fleet):
+    one, two = fleet.node(), fleet.node()
+    call(one, 'POST', '/routes/r/plugins', {'name': 'acl', 'config': {'allow': ['g']}})
+    make_consumer(one, 'jo', 'k1')
+    for gw in (one, two):
+        wait_for(lambda: get(gw, 'k1').status == 403, 'the group to be asked for')
+    group = call(one, 'POST', '/consumers/jo/acls', {'group': 'g'})['id']
+    assert get(one, 'k1').status == 200
+    wait_for(lambda: get(two, 'k1').status == 200, 'the other node to hear of the group')
+    call(one, 'DELETE', f'/consumers/jo/acls/{group}')
+    assert get(one, 'k1').status == 403
+    wait_for(lambda: get(two, 'k1').status == 403, 'the other node to forget the group')
+    assert fleet.sql("SELECT count(*) > 0 FROM cluster_events WHERE data LIKE 'acls:%:::::"
+                     f"{fleet.workspace}'") == 't'
+
+
+def test_a_consumer_without_credentials_called_by_name_or_id(fleet):
+    gw = fleet.node()
+    plugin = call(gw, 'GET', '/routes/r/plugins')['data'][0]['id']
+    guest = make_consumer(gw, 'guest')
+    for name in ('guest', guest['id']):
+        call(gw, 'PATCH', f'/plugins/{plugin}', {'config': {'anonymous': name}})
+        wait_for(lambda: get(gw).status == 200, 'strangers to be let in')
+        assert fleet.origin.requests[-1].get('X-Consumer-ID') == guest['id']
+    call(gw, 'PATCH', f'/plugins/{plugin}', {'config': {'anonymous': 'guest'}})
+    call(gw, 'PATCH', '/consumers/guest', {'username': 'other'})
+    wait_for(lambda: get(gw).status == 500, 'the name to be nobody\'s')
+
+
+def test_words_of_kong_nodes_are_understood(fleet):
+    gw = fleet.node()
+    make_consumer(gw, 'jo')
+    assert get(gw, 'k1').status == 401
+    fleet.sql("INSERT INTO keyauth_credentials (id, created_at, key, consumer_id, ws_id) SELECT"
+              f" '{uuid.uuid4()}', now(), 'k1', id, ws_id FROM consumers")
+    assert get(gw, 'k1').status == 401  # nobody said so
+    fleet.tell(fleet.cache_key('keyauth_credentials', 'k1'))
+    wait_for(lambda: get(gw, 'k1').status == 200, 'the word to be heard')
+    before = builds(gw)
+    fleet.tell(fleet.cache_key('jwt_secrets', 'x'))
+    fleet.sql('DELETE FROM keyauth_credentials')
+    fleet.tell(fleet.cache_key('keyauth_credentials', 'k1'))
+    wait_for(lambda: get(gw, 'k1').status == 401, 'the word to be heard')
+    assert builds(gw) == before
+    fleet.tell('router:version')
+    wait_for(lambda: builds(gw) == before + 1, 'the routes to be read again')
+
+
+def test_the_cache_of_the_admin_api(fleet):
+    gw = fleet.node()
+    path = '/cache/' + fleet.cache_key('keyauth_credentials', 'k1')
+    call(gw, 'GET', path, status=404)
+    get(gw, 'k1')
+    assert call(gw, 'GET', path) == {}
+    consumer = make_consumer(gw, 'jo', 'k1')
+    call(gw, 'GET', path, status=404)
+    assert get(gw, 'k1').status == 200
+    kept = call(gw, 'GET', path)
+    assert kept['key'] == 'k1' and kept['consumer'] == {'id': consumer['id']}
+    by_id = call(gw, 'GET', '/cache/' + fleet.cache_key('consumers', consumer['id']))
+    assert by_id['username'] == 'jo'
+    fleet.sql('DELETE FROM keyauth_credentials')
+    assert get(gw, 'k1').status == 200
+    call(gw, 'DELETE', path, status=204)
+    call(gw, 'GET', path, status=404)
+    assert get(gw, 'k1').status == 401
+    fleet.sql("UPDATE services SET path = '/elsewhere'")
+    fleet.sql("INSERT INTO keyauth_credentials (id, created_at, key, consumer_id, ws_id) SELECT"
+              f" '{uuid.uuid4()}', now(), 'k1', id, ws_id FROM consumers")
+    call(gw, 'DELETE', '/cache', status=204)
+    wait_for(lambda: get(gw, 'k1').status == 200, 'everything to be read again')
+    wait_for(lambda: get(gw, 'k1') and fleet.origin.requests[-1].target == '/elsewhere',
+             'everything to be read again')
+
+
+def test_while_the_database_is_away(fleet):
+    gw = fleet.node()
+    make_consumer(gw, 'jo', 'k1', 'k2')
+    assert get(gw, 'k1').status == 200
+    assert get(gw, 'nobody').status == 401
+    fleet.server.stop()
+    try:
+        assert get(gw, 'k1').status == 200  # for ever, with db_cache_ttl = 0
+        assert get(gw, 'nobody').status == 401
+        answer = get(gw, 'k2')
+        assert answer.status == 500 and answer.json() == UNEXPECTED
+        assert 'cannot look up one of keyauth_credentials' in gw.log()
+        assert 'k2' not in gw.log()
+    finally:
+        fleet.server.start()
+    wait_for(lambda: get(gw, 'k2').status == 200, 'the database to be asked again')
+
+
+def test_what_is_over_serves_on_for_a_while(fleet):
+    gw = fleet.node(db_cache_ttl='0.2', db_resurrect_ttl='600')
+    make_consumer(gw, 'jo', 'k1')
+    assert get(gw, 'k1').status == 200
+    fleet.sql("UPDATE keyauth_credentials SET key = 'k2'")
+    wait_for(lambda: get(gw, 'k1').status == 401, 'its time to be over')
+    wait_for(lambda: get(gw, 'k2').status == 200, 'its time to be over')
+    fleet.server.stop()
+    try:
+        def is_over():
+            assert [get(gw, k).status for k in ('k1', 'k2')] == [401, 200]
+            return 'cannot look up' in gw.log()
+        wait_for(is_over, 'its time to be over')
+        assert [get(gw, k).status for k in ('k1', 'k2', 'k3')] == [401, 200, 500]
+    finally:
+        fleet.server.start()
+
+
+def test_without_resurrection_what_is_over_is_gone(fleet):
+    gw = fleet.node(db_cache_ttl='0.2', db_resurrect_ttl='0')
+    make_consumer(gw, 'jo', 'k1')
+    assert get(gw, 'k1').status == 200
+    fleet.server.stop()
+    try:
+        wait_for(lambda: get(gw, 'k1').status == 500, 'its time to be over')
+    finally:
+        fleet.server.start()
+    wait_for(lambda: get(gw, 'k1').status == 200, 'the database to be asked again')
+
+
+def test_missing_ones_have_a_time_of_their_own(fleet):
+    gw = fleet.node(db_cache_neg_ttl='0.2')
+    make_consumer(gw, 'jo', 'k1')
+    assert [get(gw, k).status for k in ('k1', 'k2')] == [200, 401]
+    fleet.sql("UPDATE keyauth_credentials SET key = 'k2'")
+    wait_for(lambda: get(gw, 'k2').status == 200, 'its time to be over')
+    assert get(gw, 'k1').status == 200
+
+
+def test_warmed_up(fleet):
+    fleet.node()
+    make_consumer(fleet.first, 'jo', 'k1')
+    gw = fleet.node(db_cache_warmup_entities='consumers,keyauth_credentials,nothings')
+    assert "there is no entity 'nothings'" in gw.log()
+    fleet.server.stop()
+    try:
+        assert [get(gw, k).status for k in ('k1', 'k2')] == [200, 500]
+    finally:
+        fleet.server.start()
+
+
+def test_a_small_cache_keeps_what_is_used(fleet):
+    gw = fleet.node(mem_cache_size='100k')
+    make_consumer(gw, 'jo')
+    fleet.sql("INSERT INTO keyauth_credentials (id, created_at, key, consumer_id, ws_id) SELECT"
+              " gen_random_uuid(), now(), 'k' || n, id, ws_id FROM consumers,"
+              " generate_series(1, 400) n")
+    for n in range(1, 401):
+        assert get(gw, f'k{n}').status == 200
+    kept = sum(gw.api('/cache/' + fleet.cache_key('keyauth_credentials', f'k{n}')).status == 200
+               for n in range(1, 401))
+    assert 10 < kept < 150
+
+
+def test_odd_keys_are_nobodys(fleet):
+    gw = fleet.node()
+    for key in ('\xff\xfe', 'a' * 5000, "'; DROP TABLE consumers; --", 'a:b:::::c', '*'):
+        assert get(gw, key).status == 401
+    make_consumer(gw, 'jo', 'a:b')
+    assert get(gw, 'a:b').status == 200
+
+
+def test_log_levels_of_a_fleet(fleet):
+    one, two = fleet.node(), fleet.node()
+    call(one, 'PUT', '/debug/node/log-level/warn')
+    call(one, 'PUT', '/debug/cluster/log-level/debug')
+    wait_for(lambda: call(two, 'GET', '/debug/node/log-level')['message'] == 'log level: debug',
+             'the other node to hear of it')
+    fleet.tell('7', 'log_level')
+    for gw in (one, two):
+        wait_for(lambda: call(gw, 'GET', '/debug/node/log-level')['message'] == 'log level: info',
+                 'the word to be heard')
