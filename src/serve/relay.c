@@ -384,13 +384,13 @@ static enum outcome relay_answer(struct trial *t)
 static enum outcome relay_head(struct trial *t)
 {
 	struct req *r = t->r;
+	bool is_tunnel = t->response.status == 101;
 	struct body b;
 
 	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
-		  framing_for_client(r, &t->response) == HTTP_BODY_NONE ? HTTP_BODY_NONE
-									: t->response.body,
+		  r->in.method == HTTP_HEAD ? HTTP_BODY_NONE : t->response.body,
 		  t->response.length);
-	end_link(t, body_discard(&b, DROP_MOST, SOON_MS), &b);
+	end_link(t, !is_tunnel && body_discard(&b, DROP_MOST, SOON_MS), &b);
 	body_done(&b);
 	reply_whole(r, STR(""));
 	return OUTCOME_OK;
@@ -472,7 +472,7 @@ enum outcome relay(struct trial *t)
 	if (plugins_want_whole(t->r))
 		return relay_gathered(t);
 	plugins_header_filter(t->r);
-	if (t->response.status == 101)
-		return upgrade(t);
-	return plugins_drop_body(t->r) ? relay_head(t) : relay_answer(t);
+	if (plugins_drop_body(t->r))
+		return relay_head(t);
+	return t->response.status == 101 ? upgrade(t) : relay_answer(t);
 }

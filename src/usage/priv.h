@@ -14,8 +14,10 @@ struct usage_job {
 	bool is_taken; /* out */
 };
 
-/* "ratelimit:<route>:<service>:<identifier>:<start in ms>:<period>" */
-str usage_key(const struct usage_job *j, str identifier, const struct usage_ask *ask);
+/* "ratelimit:<route>:<service>:<identifier>:<start in ms>:<period>"; scope is what comes
+ * before the start. */
+str usage_scope(const struct usage_job *j, str identifier);
+str usage_key(const struct usage_job *j, str scope, const struct usage_ask *ask);
 
 /* The identifier; its digest when it is longer than `most` bytes, or no UTF-8 where that is
  * needed. */

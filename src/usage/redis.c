@@ -34,11 +34,12 @@ static str number(struct arena *a, int64_t i)
 
 static str *keys_of(const struct usage_job *j)
 {
-	str id = usage_shortened(j->a, j->who->identifier, IDENTIFIER_MAX, false);
+	str scope =
+		usage_scope(j, usage_shortened(j->a, j->who->identifier, IDENTIFIER_MAX, false));
 	str *keys = NEWS(j->a, str, j->n * 4); /* room for the arguments of the script */
 
 	for (size_t i = 0; i < j->n; i++)
-		keys[i] = usage_key(j, id, &j->asks[i]);
+		keys[i] = usage_key(j, scope, &j->asks[i]);
 	return keys;
 }
 

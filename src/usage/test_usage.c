@@ -52,12 +52,12 @@ static void keys_are_kong_s(void **state)
 	struct usage_ask ask = { .period = USAGE_MINUTE, .limit = STR("") };
 
 	(void)state;
-	assert_string_equal(usage_key(&j, STR("jo"), &ask).s,
+	assert_string_equal(usage_key(&j, usage_scope(&j, STR("jo")), &ask).s,
 			    "ratelimit:11000000-0000-0000-0000-000000000000:"
 			    "00000000-0000-0000-0000-000000000000:jo:1709210040000:minute");
 	who.of_responses = true;
 	ask.limit = STR("videos");
-	assert_string_equal(usage_key(&j, STR("jo"), &ask).s,
+	assert_string_equal(usage_key(&j, usage_scope(&j, STR("jo")), &ask).s,
 			    "response-ratelimit:11000000-0000-0000-0000-000000000000:"
 			    "00000000-0000-0000-0000-000000000000:jo:1709210040000:videos:minute");
 }

@@ -50,16 +50,20 @@ str usage_shortened(struct arena *a, str identifier, size_t most, bool needs_utf
 	return hex_encode(a, str_at((const char *)digest, sizeof(digest)));
 }
 
-str usage_key(const struct usage_job *j, str identifier, const struct usage_ask *ask)
+str usage_scope(const struct usage_job *j, str identifier)
 {
-	const struct usage_subject *who = j->who;
+	return str_fmt(j->a, "%s:" STRF ":" STRF ":" STRF,
+		       j->who->of_responses ? "response-ratelimit" : "ratelimit",
+		       STRV(uuid_str(j->a, j->who->route)), STRV(uuid_str(j->a, j->who->service)),
+		       STRV(identifier));
+}
+
+str usage_key(const struct usage_job *j, str scope, const struct usage_ask *ask)
+{
 	long long start = usage_window_start(ask->period, j->now_s);
 
-	return str_fmt(j->a, "%s:" STRF ":" STRF ":" STRF ":%lld000:" STRF "%s%s",
-		       who->of_responses ? "response-ratelimit" : "ratelimit",
-		       STRV(uuid_str(j->a, who->route)), STRV(uuid_str(j->a, who->service)),
-		       STRV(identifier), start, STRV(ask->limit), who->of_responses ? ":" : "",
-		       usage_windows[ask->period].name);
+	return str_fmt(j->a, STRF ":%lld000:" STRF "%s%s", STRV(scope), start, STRV(ask->limit),
+		       j->who->of_responses ? ":" : "", usage_windows[ask->period].name);
 }
 
 /* ---- in this process ----------------------------------------------------------------------- */
@@ -67,14 +71,15 @@ str usage_key(const struct usage_job *j, str identifier, const struct usage_ask 
 static struct tally_ask *local_asks(const struct usage_job *j)
 {
 	struct tally_ask *t = NEWS(j->a, struct tally_ask, j->n);
-	str id = usage_shortened(j->a, j->who->identifier, LOCAL_IDENTIFIER_MAX, false);
+	str scope = usage_scope(
+		j, usage_shortened(j->a, j->who->identifier, LOCAL_IDENTIFIER_MAX, false));
 
 	for (size_t i = 0; i < j->n; i++) {
 		const struct usage_ask *ask = &j->asks[i];
 		int64_t start = usage_window_start(ask->period, j->now_s);
 
 		t[i] = (struct tally_ask){
-			.name = usage_key(j, id, ask),
+			.name = usage_key(j, scope, ask),
 			.ends_ms = window_end(ask->period, start) * 1000,
 			.most = ask->most,
 			.by = ask->by,

@@ -87,6 +87,21 @@ def test_with_a_first_violation_the_upstream_is_not_asked(node, costly):
     assert len(costly.requests) == asked
 
 
+def test_a_tunnel_costs_too(node, costly):
+    costly.on('/ws', b'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n'
+                     b'Connection: Upgrade\r\nX-Kong-Limit: video=1\r\n\r\n')
+    one = node(limit({'video': {'year': 1}}))
+    ask = {'headers': [('Upgrade', 'websocket'), ('Connection', 'Upgrade'),
+                       ('Sec-WebSocket-Key', 'x'), ('Sec-WebSocket-Version', '13')]}
+    with one.client() as c:
+        c.send(b'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n'
+               b'Connection: Upgrade\r\n\r\n')
+        assert c.read_head().status == 101
+    got = one.get('/ws', **ask)
+    assert got.status == 429 and got.body == b''
+    assert one.get('/free').body == b'hello'
+
+
 def crowd(nodes, threads=8, each=20):
     statuses, lock = [], threading.Lock()
 

@@ -2,6 +2,7 @@
 """Limits whose counts nodes share, in Redis and in the database: exactly as many pass as the
 limit says, whichever node they come to; and what happens when it cannot be asked."""
 import calendar
+import random
 import threading
 import time
 
@@ -110,6 +111,25 @@ def test_keys_and_their_ends_are_kong_s(node, redis):
     assert one.get('/a').status == 429
     assert int(server.ask('TTL', keys[1])) <= 5000
     assert server.ask('GET', keys[0]) == '2'  # a refusal costs nothing
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_whatever_the_limits_are_what_passed_is_what_was_counted(node, redis, seed):
+    """Windows at random, callers at random, over loops and nodes: the least limit passes, and
+    each window has counted just that."""
+    chance = random.Random(seed)
+    limits = {w: chance.randrange(5, 90) for w in chance.sample(('day', 'month', 'year'), 2)}
+    names = [w for w in ('day', 'month', 'year') if w in limits]
+    limits = dict(zip(names, sorted(limits.values())))  # a longer one may not have less
+    server = redis()
+    routes = [path('a', in_redis(server, **limits), id=ROUTE)]
+    nodes = [node(*routes) for _ in range(chance.choice((1, 2)))]
+    threads, each = chance.randrange(2, 9), chance.randrange(5, 25)
+    today = time.time() // 86400
+    passed = crowd(nodes, threads=threads, each=each).count(200)
+    if today == time.time() // 86400:
+        assert passed == min(*limits.values(), threads * each)
+        assert {server.ask('GET', k) for k in server.keys()} == {str(passed)}
 
 
 def test_a_user_with_what_kong_needs_is_enough(node, redis):
@@ -248,6 +268,23 @@ def test_two_nodes_on_one_database_let_exactly_as_many_pass(node, postgres):
                         ' service_id, route_id, value, ttl > now() FROM ratelimiting_metrics'
                         " WHERE period = 'year'", 'exact')
     assert rows == f'127.0.0.1|year|{YEAR}|{NONE}|{ROUTE}|{passed}|t'
+
+
+def test_each_second_has_its_limit_on_whichever_node(node, postgres):
+    conf = {**postgres.new_database('seconds'), 'db_update_frequency': '600'}
+    one = node(path('a', limit(second=7, minute=60, policy='cluster'), id=ROUTE), conf=conf)
+    two = node(conf=conf)
+    passed, seconds = 0, 0
+    while seconds < 4:
+        passed += crowd([one, two], each=4).count(200)
+        seconds = int(postgres.sql("SELECT COUNT(*) FROM ratelimiting_metrics"
+                                   " WHERE period = 'second'", 'seconds'))
+    rows = [r.split('|') for r in postgres.sql(
+        'SELECT period, MAX(value), SUM(value) FROM ratelimiting_metrics GROUP BY 1',
+        'seconds').split()]
+    most = {p: (int(m), int(s)) for p, m, s in rows}
+    assert most['second'][0] <= 7 and most['minute'][0] <= 60
+    assert most['second'][1] == most['minute'][1] == passed
 
 
 def test_what_kong_s_nodes_counted_counts(node, postgres):
