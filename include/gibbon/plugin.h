@@ -285,6 +285,21 @@ struct value *entity_value(struct arena *a, const char *name, const void *item);
 /* The entry that all logging plugins write. */
 struct value *log_entry(struct req *r);
 
+/* The same with custom_fields_by_lua: "a.b" is b of a, nil takes a field away.  Chunks that
+ * return a constant are understood; ROW_LOG_FIELDS refuses others. */
+struct value *log_entry_with(struct req *r, const struct value *fields);
+field_check_fn rule_log_field;
+
+/* clang-format off */
+#define ROW_LOG_FIELDS(T) F_MAP(T, custom_fields_by_lua, .keys = FIELD(FIELD_STRING, .len_min = 1), \
+                                .values = FIELD(FIELD_STRING, .len_min = 1, .check = rule_log_field), \
+                                .help = "Fields of the entry to set or to take away, each with Lua that returns a constant.")
+/* clang-format on */
+
+/* Which of three severities ("debug" to "emerg") a reply has, as syslog's number; -1 when
+ * `level` leaves it out. */
+int log_severity(const struct req *r, str level, str good, str client_error, str server_error);
+
 struct req_figures {
 	int64_t request_ms, upstream_ms, kong_ms; /* upstream_ms: -1 when not proxied */
 	uint64_t bytes_in, bytes_out;

@@ -47,6 +47,12 @@ static struct err *look_up(struct arena *a, const struct peer *p, deadline until
 	const char *why = NULL;
 	deadline expires;
 
+	if (str_starts(p->host, STR("unix:"))) {
+		*ret = NEW(a, struct dns_answer);
+		*ret_n = 1;
+		address_of_unix(str_z(a, str_from(p->host, 5)), &(*ret)->address);
+		return NULL;
+	}
 	switch (dns_resolve(a, p->host, until, ret, ret_n, &expires, &why)) {
 	case DNS_OK:
 		break;

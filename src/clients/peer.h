@@ -13,7 +13,7 @@
 #define PEER_TIMEOUT_MS 60000 /* where none is given */
 
 struct peer {
-	str host; /* a name or an address, IPv6 without brackets */
+	str host; /* a name, an address (IPv6 without brackets), or unix:/path */
 	uint16_t port;
 	bool tls, verify;                     /* verify: the chain, and server_name */
 	str server_name;                      /* to ask for; empty: the host */

@@ -397,6 +397,7 @@ static void deliver(struct queue *q, struct batch *b)
 
 	for (int64_t attempt = 1; !is_sent; attempt++) {
 		struct err *e = q->o.send(q->conf, b->v, b->n);
+		bool is_final = e && e->code == ERR_INVALID;
 
 		is_sent = !e;
 		if (e) {
@@ -406,7 +407,7 @@ static void deliver(struct queue *q, struct batch *b)
 			has_worked(q);
 		}
 		err_forget();
-		if (e && !wait_to_retry(q, attempt))
+		if (e && (is_final || !wait_to_retry(q, attempt)))
 			break;
 	}
 	drop_batch(q, b, is_sent);

@@ -11,7 +11,7 @@
  * has it open any more, what it holds is still sent.
  *
  * A batch goes off when it is full, or when nothing was added for flush_ms.  A batch that
- * cannot be sent is tried `attempts` times.  Queues are bounded in entries and in bytes;
+ * cannot be sent is tried `attempts` times, but for what send() calls ERR_INVALID.  Queues are bounded in entries and in bytes;
  * when one is full the oldest entry is dropped.  An outage is told once when it begins and
  * once when it is over, with what was dropped meanwhile.
  *

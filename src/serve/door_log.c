@@ -2,6 +2,7 @@
 /* The plugin door: what is logged of a request (gibbon/plugin.h). */
 #include "serve/phases.h"
 
+#include "base/log.h"
 #include "schema/schema.h"
 
 static void set(struct req *r, struct value *to, const char *key, struct value *v)
@@ -187,4 +188,110 @@ struct value *log_entry(struct req *r)
 	set_str(r, v, "client_ip", r->client_ip);
 	set_int(r, v, "started_at", req_started_ms(r));
 	return v;
+}
+
+/* ---- fields of one's own --------------------------------------------------------------------- */
+
+/* What a chunk of Lua returns that returns a constant; false: it is none. */
+static bool lua_constant(struct arena *a, str chunk, struct value **ret)
+{
+	str s = str_trim(chunk);
+	int64_t i;
+	double d;
+	char quote;
+
+	while (str_ends(s, STR(";")))
+		s = str_trim(str_part(s, 0, s.n - 1));
+	*ret = NULL;
+	if (s.n == 0 || str_is(s, "return")) /* nothing is nil */
+		return true;
+	if (!str_starts(s, STR("return")) || ascii_is_alnum(s.s[6]) || s.s[6] == '_')
+		return false;
+	s = str_trim(str_from(s, 6));
+	quote = s.s[0];
+	if (str_is(s, "nil"))
+		return true;
+	if (str_is(s, "true") || str_is(s, "false"))
+		*ret = value_bool(a, str_is(s, "true"));
+	else if (str_to_int(s, &i))
+		*ret = value_int(a, i);
+	else if (str_to_num(s, &d))
+		*ret = value_real(a, d);
+	else if (s.n >= 2 && (quote == '"' || quote == '\'') && s.s[s.n - 1] == quote &&
+		 str_find(s, quote, 1) == (ptrdiff_t)s.n - 1 && str_find(s, '\\', 0) < 0 &&
+		 str_find(s, '\n', 0) < 0)
+		*ret = value_str(a, str_part(s, 1, s.n - 1));
+	return *ret != NULL;
+}
+
+const char *rule_log_field(struct arena *a, const struct value *v)
+{
+	struct value *ignored;
+
+	if (v->kind != VALUE_STRING || lua_constant(a, v->s, &ignored))
+		return NULL;
+	return "only Lua that returns a constant (nil, true, false, a number, or a text in "
+	       "quotes) is supported by this version";
+}
+
+static void set_field(struct req *r, struct value *v, str name, struct value *to)
+{
+	str piece, rest = name;
+
+	while (str_next(&rest, '.', &piece)) {
+		struct value *inner = value_get_str(v, piece);
+
+		if (!rest.s)
+			break;
+		if (!inner) {
+			inner = value_object(r->arena);
+			value_set(r->arena, v, piece, inner);
+		}
+		if (inner->kind != VALUE_OBJECT) {
+			log_error("custom field " STRF ": " STRF " has no fields", STRV(name),
+				  STRV(piece));
+			return;
+		}
+		v = inner;
+	}
+	if (to)
+		value_set(r->arena, v, piece, to);
+	else
+		value_unset(v, piece);
+}
+
+struct value *log_entry_with(struct req *r, const struct value *fields)
+{
+	struct value *v = log_entry(r);
+
+	for (uint32_t i = 0; fields && fields->kind == VALUE_OBJECT && i < fields->n; i++) {
+		const struct member *m = &fields->members[i];
+		struct value *to;
+
+		if (m->value->kind == VALUE_STRING && lua_constant(r->arena, m->value->s, &to))
+			set_field(r, v, m->key, to);
+	}
+	return v;
+}
+
+/* ---- severities ------------------------------------------------------------------------------- */
+
+static int severity_of(str word)
+{
+	static const char *const words[] = { "emerg",   "alert",  "crit", "err",
+					     "warning", "notice", "info", "debug" };
+	int i = 0;
+
+	while (i < (int)COUNT(words) - 1 && !str_is(word, words[i]))
+		i++;
+	return i;
+}
+
+int log_severity(const struct req *r, str level, str good, str client_error, str server_error)
+{
+	int severity = severity_of(r->status >= 500   ? server_error
+				   : r->status >= 400 ? client_error
+						      : good);
+
+	return severity > severity_of(level) ? -1 : severity;
 }

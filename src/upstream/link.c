@@ -114,9 +114,17 @@ static void close_idle(struct link *k)
 	pool_leave(l, p);
 }
 
+/* A word of TLS itself, such as a session's ticket, is nobody's answer. */
 static void on_unasked(struct io *io)
 {
-	close_idle(CONTAINER(CONTAINER(io, struct sock, io), struct link, sock));
+	struct link *k = CONTAINER(CONTAINER(io, struct sock, io), struct link, sock);
+
+	if (!k->sock.tls || sock_is_stale(&k->sock)) {
+		close_idle(k);
+		return;
+	}
+	tls_release_buffers(k->sock.tls);
+	io_park_again(io, on_unasked);
 }
 
 static void sweep(struct timer *t)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http-log: its rows, and what a configuration may not say. */
+#include "plugins/testing.h"
+
+extern const struct plugin plugin_http_log;
+
+static void the_rows_are_kong_s(void **state)
+{
+	(void)state;
+	test_schema_of(&plugin_http_log);
+}
+
+static void bad_configurations_are_refused(void **state)
+{
+	static const struct {
+		const char *conf, *errors;
+	} cases[] = {
+		{ "{\"http_endpoint\":\"http://a:b@h/x\"}", "" },
+		{ "{\"http_endpoint\":\"http://a:b@h/x\",\"custom_fields_by_lua\":{\"a\":\"return "
+		  "nil\",\"b.c\":\"return 'x'\",\"d\":\"return 1.5;\"}}",
+		  "" },
+		{ "{\"http_endpoint\":\"http://a:b@h/x\",\"custom_fields_by_lua\":{\"a\":\"return "
+		  "kong.x\"}}",
+		  "only Lua that returns a constant" },
+		{ "{}", "required field missing" },
+		{ "{\"http_endpoint\":\"nonsense\"}", "http_endpoint" },
+		{ "{\"http_endpoint\":\"ftp://h/\"}", "scheme" },
+		{ "{\"http_endpoint\":\"http://h\",\"headers\":{\"host\":\"x\"}}",
+		  "cannot contain 'Host' header" },
+		{ "{\"http_endpoint\":\"http://h\",\"headers\":{\"Content-Type\":\"x\"}}",
+		  "cannot contain 'Content-Type' header" },
+		{ "{\"http_endpoint\":\"http://a:b@h\",\"headers\":{\"AUTHORIZATION\":\"x\"}}",
+		  "specifying both an 'Authorization' header and user info in 'http_endpoint' is "
+		  "not allowed" },
+		{ "{\"http_endpoint\":\"http://h\",\"method\":\"GET\"}", "method" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct value *doc;
+		str errors = test_check(&plugin_http_log, cases[i].conf, &doc);
+
+		if (str_find_str(errors, str_of(cases[i].errors)) < 0 ||
+		    (!*cases[i].errors && errors.n))
+			fail_msg("%s: " STRF, cases[i].conf, STRV(errors));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_rows_are_kong_s),
+		cmocka_unit_test(bad_configurations_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, test_end);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loggly - sends the log entry of each request to Loggly, a datagram in the form of RFC 5424. */
+#include <gibbon/plugin.h>
+
+#include <time.h>
+
+#define BATCH    128
+#define FACILITY 1 /* user */
+
+struct conf {
+	str host;
+	int64_t port;
+	str key;
+	strs tags;
+	str log_level, successful_severity, client_errors_severity, server_errors_severity;
+	double timeout;
+	const struct value *custom_fields_by_lua;
+	struct queue *queue;
+};
+
+const struct plugin plugin_loggly;
+
+/* clang-format off */
+#define T struct conf
+static const struct field conf_fields[] = {
+	F_STR(T, host,    .def = J("logs-01.loggly.com"), .check = rule_host, .help = "The server's name or address."),
+	F_INT(T, port,    .def = J(514), .between = J([0, 65535]), .help = "Its port."),
+	F_STR(T, key,     .required = true, .is_referenceable = true, .is_encrypted = true, .help = "Loggly's customer token."),
+	F_STRS(T, tags,   .is_set = true, .def = J(["kong"]), .elements = FIELD(FIELD_STRING), .help = "Tags of the entries."),
+	F_STR(T, log_level, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "The least severity that is sent."),
+	F_STR(T, successful_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of replies below 400."),
+	F_STR(T, client_errors_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 400 to 499."),
+	F_STR(T, server_errors_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 500 on."),
+	F_NUM(T, timeout, .def = J(10000), .help = "Milliseconds to find the server, and to send."),
+	ROW_LOG_FIELDS(T),
+	F_END
+};
+#undef T
+/* clang-format on */
+
+static struct err *send_entries(const void *conf, const str *entries, size_t n)
+{
+	const struct conf *c = conf;
+	const struct peer p = {
+		.host = c->host,
+		.port = (uint16_t)c->port,
+		.connect_ms = (int64_t)c->timeout,
+		.send_ms = (int64_t)c->timeout,
+	};
+	size_t refused;
+
+	PASS(peer_send_datagrams(&p, entries, n, &refused));
+	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for a datagram", refused)
+		       : NULL;
+}
+
+static struct err *prepare(struct arena *a, void *conf)
+{
+	static const struct queue_options o = {
+		.name = "loggly",
+		.batch = BATCH,
+		.send = send_entries,
+	};
+	struct conf *c = conf;
+
+	c->key = plugin_secret(a, c->key);
+	c->queue = plugin_queue(&plugin_loggly, a, c, &o);
+	return NULL;
+}
+
+static str line(struct req *r, const struct conf *c, int severity)
+{
+	struct arena *a = req_arena(r);
+	time_t now = clock_wall_s();
+	str tags = STR("");
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	for (size_t i = 0; i < c->tags.n; i++)
+		tags = str_fmt(a, STRF "%stag=\"" STRF "\"", STRV(tags), i ? " " : "",
+			       STRV(c->tags.v[i]));
+	return str_fmt(
+		a,
+		"<%d>1 %04d-%02d-%02dT%02d:%02d:%02dZ " STRF " kong - - [" STRF "@41058 " STRF
+		"] " STRF,
+		FACILITY * 8 + severity, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		tm.tm_min, tm.tm_sec, STRV(plugin_node()->hostname), STRV(c->key), STRV(tags),
+		STRV(json_text(a, log_entry_with(r, c->custom_fields_by_lua), JSON_COMPACT)));
+}
+
+static enum verdict on_log(struct req *r, const void *conf)
+{
+	const struct conf *c = conf;
+	int severity = log_severity(r, c->log_level, c->successful_severity,
+				    c->client_errors_severity, c->server_errors_severity);
+
+	if (severity >= 0)
+		queue_add(c->queue, line(r, c, severity));
+	return NEXT;
+}
+
+const struct plugin plugin_loggly = {
+	.name = "loggly",
+	.help = "Sends log entries to Loggly.",
+	.priority = 6,
+	.conf_size = sizeof(struct conf),
+	.conf = conf_fields,
+	.protocols = PROTOCOLS_ALL,
+	.prepare = prepare,
+	.on = { [PHASE_LOG] = on_log },
+};

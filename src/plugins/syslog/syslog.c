@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syslog - sends the log entry of each request to the machine's syslog.
+ *
+ * To the socket that syslog(3) writes to, in its form; GIBBON_SYSLOG_SOCKET names another
+ * one where that is elsewhere.  Entries wait in a queue: a syslog that is slow or gone
+ * holds nobody up. */
+#include <gibbon/plugin.h>
+
+#include <stdlib.h>
+#include <time.h>
+
+#define BATCH   128
+#define TIMEOUT 1000
+#define SOCKET  "/dev/log"
+
+struct conf {
+	str log_level, successful_severity, client_errors_severity, server_errors_severity;
+	const struct value *custom_fields_by_lua;
+	str facility;
+	struct queue *queue;
+};
+
+const struct plugin plugin_syslog;
+
+/* clang-format off */
+#define T struct conf
+static const struct field conf_fields[] = {
+	F_STR(T, log_level, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "The least severity that is sent."),
+	F_STR(T, successful_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of replies below 400."),
+	F_STR(T, client_errors_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 400 to 499."),
+	F_STR(T, server_errors_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 500 on."),
+	ROW_LOG_FIELDS(T),
+	F_STR(T, facility, .required = true, .def = J("user"), .one_of = J(["auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), .help = "Facility of the entries."),
+	F_END
+};
+#undef T
+
+/* RFC 3164 §4.1.1 and the C library's LOG_AUTHPRIV, LOG_FTP. */
+static const char *const facilities[] = {
+	"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron",
+	"authpriv", "ftp", "", "", "", "", "local0", "local1", "local2", "local3",
+	"local4", "local5", "local6", "local7",
+};
+/* clang-format on */
+
+static struct err *send_entries(const void *conf, const str *entries, size_t n)
+{
+	const char *elsewhere = getenv("GIBBON_SYSLOG_SOCKET");
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	const struct peer p = {
+		.host = str_fmt(a, "unix:%s", elsewhere && *elsewhere ? elsewhere : SOCKET),
+		.send_ms = TIMEOUT,
+	};
+	size_t refused;
+
+	(void)conf;
+	PASS(peer_send_datagrams(&p, entries, n, &refused));
+	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for syslog", refused) : NULL;
+}
+
+static struct err *prepare(struct arena *a, void *conf)
+{
+	static const struct queue_options o = {
+		.name = "syslog",
+		.batch = BATCH,
+		.send = send_entries,
+	};
+	struct conf *c = conf;
+
+	c->queue = plugin_queue(&plugin_syslog, a, c, &o);
+	return NULL;
+}
+
+static int facility_of(str word)
+{
+	int i = 0;
+
+	while (!str_is(word, facilities[i]))
+		i++;
+	return i;
+}
+
+static str line(struct req *r, const struct conf *c, int severity)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t now = clock_wall_s();
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	return str_fmt(req_arena(r), "<%d>%.3s %2d %02d:%02d:%02d kong: " STRF,
+		       facility_of(c->facility) * 8 + severity, months + 3 * (tm.tm_mon % 12),
+		       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		       STRV(json_text(req_arena(r), log_entry_with(r, c->custom_fields_by_lua),
+				      JSON_COMPACT)));
+}
+
+static enum verdict on_log(struct req *r, const void *conf)
+{
+	const struct conf *c = conf;
+	int severity = log_severity(r, c->log_level, c->successful_severity,
+				    c->client_errors_severity, c->server_errors_severity);
+
+	if (severity >= 0)
+		queue_add(c->queue, line(r, c, severity));
+	return NEXT;
+}
+
+const struct plugin plugin_syslog = {
+	.name = "syslog",
+	.help = "Sends log entries to syslog.",
+	.priority = 4,
+	.conf_size = sizeof(struct conf),
+	.conf = conf_fields,
+	.protocols = PROTOCOLS_ALL,
+	.prepare = prepare,
+	.on = { [PHASE_LOG] = on_log },
+};

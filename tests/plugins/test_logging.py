@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of a request elsewhere: entries in files and at servers, through outages."""
+import json
+import re
+import socket
+import socketserver
+import threading
+import time
+
+import pytest
+
+from harness.config import declarative, route, service
+from harness.origin import ok
+from harness.ports import free_port
+from harness.waits import patience, wait_for
+
+
+def plugin(name, **config):
+    return {'name': name, 'config': config}
+
+
+def logged_by(origin, *plugins, **entities):
+    return declarative({**service(origin, route(paths=['/'], strip_path=False), retries=2),
+                        'plugins': list(plugins)}, **entities)
+
+
+@pytest.fixture(scope='module')
+def origin1(module_origin):
+    return module_origin()
+
+
+class Datagrams:
+    """A socket that collects what comes to it."""
+
+    def __init__(self, path=None):
+        self.sock = socket.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(path or ('127.0.0.1', 0))
+        self.sock.settimeout(patience(10))
+        self.port = None if path else self.sock.getsockname()[1]
+
+    def one(self):
+        return self.sock.recv(70000).decode()
+
+
+class Lines(socketserver.ThreadingTCPServer):
+    """A server that collects lines; tls is a context to wrap connections with."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port=0, tls=None):
+        self.lines, self.connections, self.tls = [], 0, tls
+        super().__init__(('127.0.0.1', port), None)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, client_address):
+        self.connections += 1
+        if self.tls:
+            request = self.tls.wrap_socket(request, server_side=True)
+        for line in request.makefile('rb'):
+            self.lines.append(line)
+
+    def wait(self, n):
+        wait_for(lambda: len(self.lines) >= n, f'{n} lines')
+        return [json.loads(line) for line in self.lines]
+
+
+def lines_of(path, n):
+    wait_for(lambda: path.read_text().count('\n') >= n, f'{n} lines in {path}')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_file_log(gateway, origin1, tmp_path):
+    path = tmp_path / 'entries.log'
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(path))), conf={
+        'nginx_worker_processes': '2'})
+    for i in range(20):
+        assert g.get(f'/x?i={i}&a=b&a=c', headers=[('X-Two', '1'), ('Authorization', 'secret')]).status == 200
+    entries = lines_of(path, 20)
+    assert len(entries) == 20
+    assert sorted(int(e['request']['querystring']['i']) for e in entries) == list(range(20))
+    e = entries[0]
+    assert e['request']['method'] == 'GET'
+    assert e['request']['querystring']['a'] == ['b', 'c']
+    assert e['request']['headers']['authorization'] == 'REDACTED'
+    assert e['response']['status'] == 200
+    assert e['client_ip'] == '127.0.0.1'
+    assert set(e['latencies']) == {'kong', 'proxy', 'request'}
+    assert e['service']['port'] == origin1.port and e['route']['paths'] == ['/']
+    [one] = e['tries']
+    assert one['ip'] == '127.0.0.1' and one['port'] == origin1.port
+    assert one['balancer_latency'] >= 0 and abs(one['balancer_start'] - e['started_at']) < 60000
+    assert 'state' not in one
+
+
+def test_a_file_with_reopen_may_be_moved_away(gateway, origin1, tmp_path):
+    path, kept = tmp_path / 'moved.log', tmp_path / 'kept.log'
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(path), reopen=True)))
+    g.get('/1')
+    lines_of(path, 1)
+    path.rename(kept)
+    g.get('/2')
+    assert lines_of(path, 1)[0]['request']['uri'] == '/2'
+    assert len(lines_of(kept, 1)) == 1
+
+
+def test_a_file_that_cannot_be_written_is_told_once(gateway, origin1, tmp_path):
+    folder = tmp_path / 'absent'
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(folder / 'x.log'))))
+    for i in range(5):
+        assert g.get(f'/{i}').status == 200
+    wait_for(lambda: 'file-log: failed to process entries' in g.log(), 'a word in the log')
+    folder.mkdir()
+
+    def works():
+        g.get('/later')
+        return 'file-log: sends again after' in g.log()
+    wait_for(works, 'the end of the outage')
+    assert g.log().count('failed to process entries') == 1
+    assert 'No such file or directory' in g.log()
+
+
+def test_each_try_is_in_the_entry(gateway, origin1, tmp_path):
+    path = tmp_path / 'tries.log'
+    dead = [free_port(), free_port()]
+    g = gateway(declarative(
+        {**service('http://many.test', route(paths=['/'])),
+         'retries': 5, 'plugins': [plugin('file-log', path=str(path))]},
+        upstreams=[{'name': 'many.test', 'algorithm': 'round-robin', 'targets': [
+            {'target': f'127.0.0.1:{port}'} for port in (*dead, origin1.port)]}]))
+    for _ in range(6):
+        assert g.get('/').status == 200
+    tries = [e['tries'] for e in lines_of(path, 6)]
+    assert all(t[-1]['port'] == origin1.port and 'state' not in t[-1] for t in tries)
+    failed = [one for t in tries for one in t[:-1]]
+    assert failed
+    for one in failed:
+        assert one['state'] == 'failed' and one['code'] == 502 and one['port'] in dead
+        assert one['balancer_latency'] >= 0
+
+
+def test_custom_fields(gateway, origin1, tmp_path):
+    path = tmp_path / 'custom.log'
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(path), custom_fields_by_lua={
+        'route': 'return nil', 'request.headers': 'return', 'mine': 'return "a b"',
+        'deep.er': 'return 5', 'request.seen': 'return true'})))
+    g.get('/')
+    [e] = lines_of(path, 1)
+    assert 'route' not in e and 'headers' not in e['request'] and 'headers' in e['response']
+    assert e['mine'] == 'a b' and e['deep'] == {'er': 5} and e['request']['seen'] is True
+
+
+def test_http_log_one_by_one(gateway, origin1, origin):
+    sink = origin()
+    g = gateway(logged_by(origin1, plugin(
+        'http-log', http_endpoint=f'http://jo:pass@127.0.0.1:{sink.port}/logs/', method='PUT',
+        headers={'X-Key': 'k'})))
+    for i in range(5):
+        g.get(f'/{i}')
+    sink.wait_requests(5)
+    assert {json.loads(s.body)['request']['uri'] for s in sink.requests} == {f'/{i}' for i in range(5)}
+    seen = sink.requests[0]
+    assert seen.line == 'PUT /logs/ HTTP/1.1'
+    assert seen.get('Content-Type') == 'application/json' and seen.get('X-Key') == 'k'
+    assert seen.get('Authorization') == 'Basic am86cGFzcw=='
+
+
+def test_http_log_in_batches(gateway, origin1, origin):
+    sink = origin()
+    g = gateway(logged_by(origin1, plugin(
+        'http-log', http_endpoint=f'http://127.0.0.1:{sink.port}', queue_size=3,
+        flush_timeout=0.2)), conf={'nginx_worker_processes': '2'})
+    for i in range(7):
+        g.get(f'/{i}')
+
+    def arrived():
+        return [e for s in list(sink.requests) for e in json.loads(s.body)]
+    wait_for(lambda: len(arrived()) == 7, '7 entries')
+    assert sorted(e['request']['uri'] for e in arrived()) == [f'/{i}' for i in range(7)]
+    assert len(sink.requests) < 7
+    assert all(len(json.loads(s.body)) <= 3 for s in sink.requests)
+
+
+def test_http_log_tries_again_what_is_refused(gateway, origin1, origin):
+    sink = origin()
+    answers = [ok(b'no', status=500, reason='No')]
+    sink.on('/', lambda c, r: c.send(answers.pop() if answers else ok(b'')))
+    g = gateway(logged_by(origin1, plugin('http-log', http_endpoint=f'http://127.0.0.1:{sink.port}/')))
+    g.get('/once')
+    sink.wait_requests(2, timeout=20)
+    assert [json.loads(s.body)['request']['uri'] for s in sink.requests] == ['/once', '/once']
+    wait_for(lambda: 'http-log: sends again after' in g.log(), 'the end of the outage')
+    assert 'returned status code 500 and body no' in g.log()
+
+
+def test_http_log_over_tls_and_what_waits_is_sent_at_the_end(gateway, origin1, origin, certs):
+    sink = origin(tls=certs.make('sink', ['localhost']).server_context())
+    g = gateway(logged_by(origin1, plugin(
+        'http-log', http_endpoint=f'https://127.0.0.1:{sink.port}/', queue_size=1000,
+        flush_timeout=3600)))
+    for i in range(10):
+        g.get(f'/{i}')
+    assert not sink.requests
+    g.stop()
+    assert len(json.loads(sink.requests[0].body)) == 10
+
+
+def test_a_queue_lives_through_changes_beside_it(gateway, origin1, origin):
+    sink = origin()
+    config = logged_by(origin1, plugin(
+        'http-log', http_endpoint=f'http://127.0.0.1:{sink.port}/', queue_size=4,
+        flush_timeout=3600))
+    g = gateway(config)
+    g.get('/1')
+    g.get('/2')
+    config['services'].append(service(origin1, route(paths=['/other'])))
+    assert g.api('/config', method='POST', headers=[('Content-Type', 'application/json')],
+                 body=json.dumps(config).encode()).status == 201
+    wait_for(lambda: g.get('/other').json()['target'] == '/', 'the new configuration')
+    g.get('/3')
+    g.get('/4')
+    sink.wait_requests(1)
+    assert [e['request']['uri'] for e in json.loads(sink.requests[0].body)] == ['/1', '/2', '/3', '/4']
+
+
+@pytest.mark.parametrize('tls', [False, True])
+def test_tcp_log(gateway, origin1, certs, tls):
+    sink = Lines(tls=certs.make('lines', ['logs.test']).server_context() if tls else None)
+    g = gateway(logged_by(origin1, plugin('tcp-log', host='127.0.0.1', port=sink.port, tls=tls)))
+    for i in range(10):
+        g.get(f'/{i}')
+    assert [e['request']['uri'] for e in sink.wait(10)] == [f'/{i}' for i in range(10)]
+    assert sink.connections == 1
+    assert all(line.endswith(b'}\n') for line in sink.lines)
+    sink.shutdown()
+    sink.server_close()
+
+
+def test_tcp_log_loses_nothing_in_a_short_outage(gateway, origin1):
+    port = free_port()
+    g = gateway(logged_by(origin1, plugin('tcp-log', host='127.0.0.1', port=port)))
+    for i in range(200):
+        assert g.get(f'/{i}').status == 200
+    wait_for(lambda: 'tcp-log: failed to process entries' in g.log(), 'a word in the log')
+    sink = Lines(port)
+    wait_for(lambda: len(sink.lines) == 200, '200 lines', timeout=30)
+    wait_for(lambda: 'tcp-log: sends again after' in g.log(), 'the end of the outage')
+    assert g.log().count('failed to process entries') == 1
+    sink.shutdown()
+    sink.server_close()
+
+
+def test_udp_log(gateway, origin1):
+    sink = Datagrams()
+    g = gateway(logged_by(origin1, plugin('udp-log', host='localhost', port=sink.port)))
+    g.get('/a')
+    g.get('/b')
+    assert [json.loads(sink.one())['request']['uri'] for _ in 'ab'] == ['/a', '/b']
+
+
+def test_syslog(gateway, origin1, tmp_path):
+    sink = Datagrams(str(tmp_path / 'dev-log'))
+    origin1.on('/bad', ok(b'', status=500, reason='Bad'))
+    g = gateway(logged_by(origin1, plugin(
+        'syslog', facility='local3', log_level='warning', server_errors_severity='err',
+        client_errors_severity='warning')), env={'GIBBON_SYSLOG_SOCKET': str(tmp_path / 'dev-log')})
+    g.get('/good')
+    g.get('/bad')
+    line = sink.one()
+    said = re.fullmatch(r'<155>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d kong: (\{.*\})', line)
+    assert said, line
+    assert json.loads(said[1])['response']['status'] == 500
+
+
+def test_loggly(gateway, origin1):
+    sink = Datagrams()
+    g = gateway(logged_by(origin1, plugin('loggly', host='127.0.0.1', port=sink.port, key='k-1',
+                                          tags=['a', 'b'], successful_severity='notice')))
+    g.get('/said')
+    line = sink.one()
+    said = re.fullmatch(r'<13>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S+) kong - - \[k-1@41058 (.*?)\] (\{.*\})',
+                        line)
+    assert said, line
+    assert said[1] == socket.gethostname() and said[2] == 'tag="a" tag="b"'
+    assert json.loads(said[3])['request']['uri'] == '/said'
+
+
+def test_a_sink_that_hangs_holds_nobody_up(gateway, origin1, origin):
+    sink = origin()
+    sink.on('/', lambda c, r: c.wait_closed(60))
+    g = gateway(logged_by(origin1, plugin(
+        'http-log', http_endpoint=f'http://127.0.0.1:{sink.port}/', timeout=600000)))
+    for i in range(50):
+        assert g.get(f'/{i}').status == 200
+    sink.wait_requests(1)
+    start = time.monotonic()
+    g.stop()
+    assert time.monotonic() - start < patience(9)
