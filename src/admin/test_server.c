@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "fiber/testing.h"
 
 #define SOON deadline_in(20000)
 
@@ -414,5 +415,6 @@ int main(void)
 		cmocka_unit_test(ssl_listeners_speak_tls),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

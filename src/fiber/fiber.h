@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fiber - straight-line code on event loops.
  *
- * A loop is one thread with a poller (epoll), a clock and timers.  It runs
+ * A loop is one thread with a poller (epoll or io_uring), a clock and timers.  It runs
  * stackful fibers: a fiber calls something that must wait, is suspended, and
  * goes on below when it may.  What holds always:
  *
@@ -20,9 +20,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
+#include <sys/types.h>
 
 struct loop;
 struct fiber;
+struct iovec;
+struct slot;
 
 enum wait {
 	WAIT_OK,
@@ -31,6 +34,13 @@ enum wait {
 };
 
 /* ---- loops ------------------------------------------------------------------ */
+
+/* What loops made from now on stand on.  LOOP_AUTO is io_uring where the kernel has
+ * what we use of it (Linux 6.1) and no policy forbids it, else epoll, which loops
+ * use when nothing is chosen.  An error: LOOP_URING cannot be had. */
+enum loop_backend { LOOP_AUTO, LOOP_EPOLL, LOOP_URING };
+MUST_CHECK struct err *loop_choose(enum loop_backend b);
+const char *loop_backend_name(void);
 
 /* A loop for the calling thread to run later, or for another: it belongs to
  * the thread that calls loop_run().  `name` is borrowed and shows in logs. */
@@ -113,8 +123,9 @@ enum { IO_READ = 1, IO_WRITE = 2, IO_HUP = 4 /* peer closed or error: reading wi
 struct io {
 	int fd;
 	uint8_t ready;
-	bool is_registered, is_listener;
+	bool is_registered, is_listener, is_kept;
 	struct loop *loop;
+	struct slot *slot;             /* the poller's own */
 	struct waiter *waiter;         /* those who wait in io_wait*, or NULL */
 	void (*on_ready)(struct io *); /* parked: called once, outside of any fiber */
 	struct list link;              /* while on_ready is about to be called */
@@ -148,6 +159,18 @@ void io_unpark(struct io *io);
 
 /* Within on_ready: goes on waiting, for what happens from now on. */
 void io_park_again(struct io *io, void (*on_ready)(struct io *));
+
+/* io is a connected stream socket that will be used again and again, by no means but
+ * these.  The loop may now receive for it ahead (is_kept), until it finds that too
+ * much comes for that: then io is as before, and recv() gets what follows. */
+void io_keep(struct io *io);
+
+/* Of a kept io: bytes that were received; 0 at the end, -EAGAIN, -errno. */
+ssize_t io_take(struct io *io, void *p, size_t n);
+
+/* Of a kept io: sends all of iov, together with what other fibers send in this turn.
+ * How much was sent, or, when that is nothing, -errno (-ETIMEDOUT, -ECANCELED). */
+ssize_t io_send(struct io *io, struct iovec *iov, int n, deadline until) SUSPENDS;
 
 /* For listeners: level-triggered readable, EPOLLEXCLUSIVE, until io_done. */
 void io_listen(struct io *io, void (*on_ready)(struct io *));

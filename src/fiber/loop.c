@@ -117,7 +117,7 @@ bool loop_try_post(struct loop *l, void (*fn)(void *), void *arg)
 		 * loop that is awake costs no system call. */
 		atomic_store(&l->has_posts, true);
 		if (atomic_exchange(&l->is_asleep, false))
-			poll_wake(l->poller);
+			l->poller->kind->wake(l->poller);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return is_open;
@@ -247,10 +247,10 @@ static void loop_turn(struct loop *l)
 		atomic_store(&l->is_asleep, true);
 		if (atomic_load(&l->has_posts))
 			timeout = 0;
-		poll_wait(l->poller, timeout);
+		l->poller->kind->wait(l->poller, timeout);
 		atomic_store(&l->is_asleep, false);
 	} else {
-		poll_wait(l->poller, 0);
+		l->poller->kind->wait(l->poller, 0);
 	}
 	l->now = clock_mono_ms();
 	l->stats.turns++;
@@ -307,6 +307,8 @@ void loop_run(struct loop *l)
 	context_of_thread(&l->context);
 	while (!(l->is_stopping && list_is_empty(&l->fibers) && close_posts(l)))
 		loop_turn(l);
+	if (l->poller->kind->end)
+		l->poller->kind->end(l->poller);
 	running = NULL;
 }
 

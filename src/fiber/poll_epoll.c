@@ -18,37 +18,23 @@
 
 #define EVENTS 256 /* taken per call */
 
-struct poller {
+struct epoll_poller {
+	struct poller common;
 	int fd, wake_fd;
 	int n_ios;
 	struct io **ios; /* by descriptor; NULL: not watched */
 	struct epoll_event events[EVENTS];
 };
 
-struct err *poll_new(struct poller **ret)
+static struct epoll_poller *own(struct poller *p)
 {
-	struct poller *p CLEANUP(poll_drop) = calloc(1, sizeof(*p));
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
-
-	if (!p)
-		die("out of memory for a poller");
-	p->fd = epoll_create1(EPOLL_CLOEXEC);
-	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->fd < 0 || p->wake_fd < 0)
-		return FAIL_ERRNO("cannot make an event loop's descriptors");
-	ev.data.fd = p->wake_fd;
-	if (epoll_ctl(p->fd, EPOLL_CTL_ADD, p->wake_fd, &ev) < 0)
-		return FAIL_ERRNO("cannot watch an eventfd");
-	*ret = TAKE(p);
-	return NULL;
+	return CONTAINER(p, struct epoll_poller, common);
 }
 
-void poll_drop(struct poller **ref)
+static void epoll_drop(struct poller *common)
 {
-	struct poller *p = TAKE(*ref);
+	struct epoll_poller *p = own(common);
 
-	if (!p)
-		return;
 	if (p->fd >= 0)
 		close(p->fd);
 	if (p->wake_fd >= 0)
@@ -57,7 +43,7 @@ void poll_drop(struct poller **ref)
 	free(p);
 }
 
-static void grow_table(struct poller *p, int fd)
+static void grow_table(struct epoll_poller *p, int fd)
 {
 	int n = p->n_ios ? p->n_ios : 64;
 
@@ -70,8 +56,9 @@ static void grow_table(struct poller *p, int fd)
 	p->n_ios = n;
 }
 
-bool poll_add(struct poller *p, struct io *io, bool is_listener)
+static bool epoll_add(struct poller *common, struct io *io, bool is_listener)
 {
+	struct epoll_poller *p = own(common);
 	struct epoll_event ev = {
 		.events = is_listener ? EPOLLIN | EPOLLEXCLUSIVE
 				      : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -94,8 +81,10 @@ bool poll_add(struct poller *p, struct io *io, bool is_listener)
 	return true;
 }
 
-void poll_remove(struct poller *p, struct io *io, bool must_tell)
+static void epoll_remove(struct poller *common, struct io *io, bool must_tell)
 {
+	struct epoll_poller *p = own(common);
+
 	if (io->fd < 0 || io->fd >= p->n_ios || p->ios[io->fd] != io)
 		return;
 	p->ios[io->fd] = NULL;
@@ -103,23 +92,9 @@ void poll_remove(struct poller *p, struct io *io, bool must_tell)
 		epoll_ctl(p->fd, EPOLL_CTL_DEL, io->fd, NULL);
 }
 
-static int ready_bits(uint32_t events)
+static void epoll_wait_for(struct poller *common, int64_t timeout_ms)
 {
-	int ready = 0;
-
-	if (events & EPOLLIN)
-		ready |= IO_READ;
-	if (events & EPOLLOUT)
-		ready |= IO_WRITE;
-	if (events & EPOLLRDHUP)
-		ready |= IO_READ | IO_HUP;
-	if (events & (EPOLLHUP | EPOLLERR))
-		ready |= IO_READ | IO_WRITE | IO_HUP;
-	return ready;
-}
-
-void poll_wait(struct poller *p, int64_t timeout_ms)
-{
+	struct epoll_poller *p = own(common);
 	int timeout = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
 	int n = epoll_wait(p->fd, p->events, EVENTS, timeout);
 
@@ -130,15 +105,45 @@ void poll_wait(struct poller *p, int64_t timeout_ms)
 
 		/* The eventfd needs no reading: each write is an edge of its own. */
 		if (fd != p->wake_fd && fd < p->n_ios && p->ios[fd])
-			io_happened(p->ios[fd], ready_bits(p->events[i].events));
+			io_happened(p->ios[fd], poll_ready_bits(p->events[i].events));
 	}
 }
 
-void poll_wake(struct poller *p)
+static void epoll_wake(struct poller *common)
 {
 	static const uint64_t one = 1;
+	struct epoll_poller *p = own(common);
 
 	/* Fails only when the counter is full, and then the edge is there. */
 	if (write(p->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		die("cannot wake a loop: %s", strerror(errno));
+}
+
+static const struct poller_kind kind = {
+	.name = "epoll",
+	.drop = epoll_drop,
+	.add = epoll_add,
+	.remove = epoll_remove,
+	.wait = epoll_wait_for,
+	.wake = epoll_wake,
+};
+
+struct err *poll_epoll_new(struct poller **ret)
+{
+	struct epoll_poller *p = calloc(1, sizeof(*p));
+	struct poller *made CLEANUP(poll_drop) = p ? &p->common : NULL;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+	if (!p)
+		die("out of memory for a poller");
+	p->common.kind = &kind;
+	p->fd = epoll_create1(EPOLL_CLOEXEC);
+	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->fd < 0 || p->wake_fd < 0)
+		return FAIL_ERRNO("cannot make an event loop's descriptors");
+	ev.data.fd = p->wake_fd;
+	if (epoll_ctl(p->fd, EPOLL_CTL_ADD, p->wake_fd, &ev) < 0)
+		return FAIL_ERRNO("cannot watch an eventfd");
+	*ret = TAKE(made);
+	return NULL;
 }

@@ -19,6 +19,8 @@
 /* cmocka wants some of the above first */
 #include <cmocka.h>
 
+#include "fiber/testing.h"
+
 #if defined(__SANITIZE_THREAD__)
 #define MANY 1000 /* TSan has places for 8,000 */
 #else
@@ -1184,5 +1186,6 @@ int main(void)
 		cmocka_unit_test(fibers_can_be_started_on_another_loop),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

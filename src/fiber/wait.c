@@ -21,14 +21,14 @@ void io_init(struct io *io, int fd)
 void io_done(struct io *io)
 {
 	if (io->is_registered)
-		poll_remove(io->loop->poller, io, io->is_listener);
+		io->loop->poller->kind->remove(io->loop->poller, io, io->is_listener);
 	for (struct waiter *w = io->waiter; w; w = w->next) {
 		w->io = NULL;
 		fiber_wake(w->fiber, WAIT_CANCELLED);
 	}
 	io->waiter = NULL;
 	io->on_ready = NULL;
-	io->is_registered = io->is_listener = false;
+	io->is_registered = io->is_listener = io->is_kept = false;
 	io->ready = 0;
 	list_remove(&io->link);
 }
@@ -42,7 +42,7 @@ static void io_register(struct io *io, bool is_listener)
 	io->loop = l;
 	io->is_listener = is_listener;
 	io->is_registered = true;
-	if (poll_add(l->poller, io, is_listener))
+	if (l->poller->kind->add(l->poller, io, is_listener))
 		return;
 	if (errno != EPERM) { /* that is a regular file, and always ready */
 		log_error("cannot watch descriptor %d: %s", io->fd, strerror(errno));
@@ -72,6 +72,8 @@ static inline bool io_is_ready(struct io *io, int what)
 {
 	if (unlikely(!io->is_registered))
 		io_register(io, false);
+	if (unlikely(io->is_kept && what == IO_WRITE && !(io->ready & IO_WRITE)))
+		io->loop->poller->kind->want_write(io->loop->poller, io);
 	return io->ready & what;
 }
 
@@ -158,6 +160,32 @@ void io_listen(struct io *io, void (*on_ready)(struct io *))
 {
 	io->on_ready = on_ready;
 	io_register(io, true);
+}
+
+/* ---- kept ones ------------------------------------------------------------------------- */
+
+void io_keep(struct io *io)
+{
+	struct poller *p;
+
+	if (io->is_kept)
+		return;
+	p = loop_get()->poller;
+	if (!p->kind->keep)
+		return;
+	if (!io->is_registered)
+		io_register(io, false);
+	p->kind->keep(p, io);
+}
+
+ssize_t io_take(struct io *io, void *p, size_t n)
+{
+	return io->loop->poller->kind->take(io->loop->poller, io, p, n);
+}
+
+ssize_t io_send(struct io *io, struct iovec *iov, int n, deadline until)
+{
+	return io->loop->poller->kind->send(io->loop->poller, io, iov, n, until);
 }
 
 /* ---- gates ------------------------------------------------------------------------------ */

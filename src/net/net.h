@@ -68,6 +68,10 @@ void sock_init(struct sock *s, int fd); /* takes a connected, non-blocking fd */
 void sock_close(struct sock *s); /* at once; TLS says close_notify if it can; may come twice */
 void sock_reset(struct sock *s); /* closes with RST (SO_LINGER 0), so the other side notices */
 
+/* The connection has been of use and is to be so again: its loop may serve it in the
+ * way that costs least then. */
+void sock_keep(struct sock *s);
+
 /* Connects a new socket, without Nagle's delay; NET_OK, or s is closed and
  * s->error says why (ECONNREFUSED and the like are NET_FAILED). */
 enum net_end sock_connect(struct sock *s, const struct address *to, deadline until) SUSPENDS;

@@ -56,6 +56,11 @@ const char *sock_error(const struct sock *s)
 	return words ? words : "unknown error";
 }
 
+void sock_keep(struct sock *s)
+{
+	io_keep(&s->io);
+}
+
 /* What errno means to who branches on it. */
 static enum net_end failed(struct sock *s, int no)
 {
@@ -142,6 +147,10 @@ ssize_t plain_try_read(struct sock *s, void *p, size_t n)
 		return failed(s, ECONNRESET);
 	if (FAULT("net.short_read"))
 		n = 1;
+	if (s->io.is_kept) {
+		got = io_take(&s->io, p, n);
+		return got >= 0 ? got : got == -EAGAIN ? NET_AGAIN : failed(s, (int)-got);
+	}
 	do
 		got = recv(s->io.fd, p, n, 0);
 	while (got < 0 && errno == EINTR);
@@ -190,6 +199,8 @@ bool sock_is_stale(struct sock *s)
 		return sock_has_pending(s);
 	if (s->tls)
 		return tls_is_stale(s);
+	if (s->io.is_kept)
+		return true;
 	if (recv(s->io.fd, &c, 1, MSG_PEEK) >= 0 || errno != EAGAIN)
 		return true;
 	io_clear(&s->io, IO_READ);
@@ -246,6 +257,23 @@ static ssize_t tls_try_writev(struct sock *s, struct iovec *iov, int n, int *ret
 	return tls_try_write(s, record, used, ret_want);
 }
 
+/* All of it, in one go with what others send: see io_send().  A fiber that was cancelled
+ * may still say what the socket has room for, but does not wait. */
+static ssize_t send_kept(struct sock *s, struct iovec *iov, int n, deadline until)
+{
+	ssize_t sent;
+
+	if (FAULT("net.write"))
+		return failed(s, EPIPE);
+	sent = io_send(&s->io, iov, n < IOV_MAX ? n : IOV_MAX, until);
+	if (sent >= 0)
+		return sent;
+	if (sent != -ECANCELED)
+		return failed(s, (int)-sent);
+	s->error = ECANCELED;
+	return NET_CANCELLED;
+}
+
 static ssize_t try_writev(struct sock *s, struct iovec *iov, int n, int *ret_want)
 {
 	*ret_want = IO_WRITE;
@@ -295,8 +323,12 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
 	iov_advance(&iov, &n, 0);
 	while (n > 0) {
 		int want;
-		ssize_t sent = try_writev(s, iov, n, &want);
+		ssize_t sent;
 
+		if (s->io.is_kept && !s->tls && !fiber_is_cancelled())
+			sent = send_kept(s, iov, n, until);
+		else
+			sent = try_writev(s, iov, n, &want);
 		if (sent == NET_AGAIN) {
 			enum net_end end = sock_wait(s, want, until);
 			if (end != NET_OK)

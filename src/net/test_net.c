@@ -14,6 +14,8 @@
 /* cmocka wants some of the above first */
 #include <cmocka.h>
 
+#include "fiber/testing.h"
+
 #define SOON deadline_in(20000)
 
 /* ---- addresses ---------------------------------------------------------------------------- */
@@ -520,5 +522,6 @@ int main(void)
 		cmocka_unit_test(a_unix_socket_left_behind_is_replaced),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

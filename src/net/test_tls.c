@@ -15,6 +15,8 @@
 /* cmocka wants some of the above first */
 #include <cmocka.h>
 
+#include "fiber/testing.h"
+
 #define SOON deadline_in(20000)
 #define ALL  (TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3)
 
@@ -956,5 +958,6 @@ int main(void)
 		cmocka_unit_test(a_certificate_is_no_revocation_list),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, make_chains, drop_chains);
 }

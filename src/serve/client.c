@@ -86,6 +86,8 @@ static void park(struct client *c)
 	else
 		list_add_front(&c->proxy->idle, &c->link);
 	timer_set(&c->timer, deadline_in(wait_ms));
+	if (c->requests)
+		sock_keep(&c->sock);
 	io_park(&c->sock.io, on_readable);
 }
 

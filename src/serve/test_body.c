@@ -13,6 +13,8 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
+#include "fiber/testing.h"
+
 /* Each test runs as a fiber over a socket pair. */
 struct scene {
 	void (*fn)(struct scene *);
@@ -268,5 +270,6 @@ int main(void)
 		cmocka_unit_test(a_body_beyond_its_ceiling_is_refused),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -315,6 +315,7 @@ void link_keep_for(struct link **ref, int64_t idle_ms)
 	put_in_order(l, k);
 	if (k->sock.tls)
 		tls_release_buffers(k->sock.tls);
+	sock_keep(&k->sock);
 	io_park(&k->sock.io, on_unasked);
 	if (k->pool->idle_count > l->options.pool_size)
 		close_idle(CONTAINER(k->pool->idle.prev, struct link, in_pool));

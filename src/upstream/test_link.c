@@ -11,6 +11,8 @@
 /* cmocka wants those above first */
 #include <cmocka.h>
 
+#include "fiber/testing.h"
+
 /* Each test runs as a fiber beside a listening socket. */
 struct scene {
 	void (*fn)(struct scene *);
@@ -241,5 +243,6 @@ int main(void)
 		cmocka_unit_test(another_address_has_another_pool),
 	};
 
+	choose_loops();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
