@@ -46,7 +46,7 @@ struct sending {
 	struct slot *slot;
 	struct fiber *fiber;
 	int result;
-	bool is_over;
+	bool is_over, is_forgotten; /* its io was */
 };
 
 struct slot {
@@ -253,8 +253,10 @@ static void uring_remove(struct poller *common, struct io *io, bool must_tell)
 	drop_held(p, s);
 	if (ring_holds(&p->ring, s->mark))
 		ring_submit(&p->ring);
-	for (struct sending *g = s->sends; g; g = g->next)
+	for (struct sending *g = s->sends; g; g = g->next) {
+		g->is_forgotten = true;
 		request_cancel(p, tag(g, OF_SEND));
+	}
 	if (s->is_receiving)
 		request_cancel(p, tag(s, OF_RECEIVE));
 	if (s->wants_write)
@@ -459,6 +461,8 @@ static ssize_t uring_send(struct poller *common, struct io *io, struct iovec *io
 		f->is_stubborn = true;
 	}
 	f->is_stubborn = false;
+	if (g.is_forgotten)
+		why = ECANCELED;
 	return why && g.result < (ssize_t)size ? -why : g.result;
 }
 

@@ -257,14 +257,19 @@ static ssize_t tls_try_writev(struct sock *s, struct iovec *iov, int n, int *ret
 	return tls_try_write(s, record, used, ret_want);
 }
 
-/* All of it, in one go with what others send: see io_send().  A fiber that was cancelled
- * may still say what the socket has room for, but does not wait. */
+/* All of it, in one go with what others send. */
 static ssize_t send_kept(struct sock *s, struct iovec *iov, int n, deadline until)
 {
+	struct iovec one; /* of a short write */
 	ssize_t sent;
 
 	if (FAULT("net.write"))
 		return failed(s, EPIPE);
+	if (FAULT("net.short_write") && iov->iov_len) {
+		n = 1;
+		one = (struct iovec){ iov->iov_base, 1 };
+		iov = &one;
+	}
 	sent = io_send(&s->io, iov, n < IOV_MAX ? n : IOV_MAX, until);
 	if (sent >= 0)
 		return sent;
@@ -325,6 +330,7 @@ ssize_t sock_writev(struct sock *s, struct iovec *iov, int n, deadline until)
 		int want;
 		ssize_t sent;
 
+		/* Who was cancelled may still say what there is room for. */
 		if (s->io.is_kept && !s->tls && !fiber_is_cancelled())
 			sent = send_kept(s, iov, n, until);
 		else

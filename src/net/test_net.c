@@ -180,6 +180,17 @@ static void accept_one(int listener, struct sock *ret)
 	sock_init(ret, fd);
 }
 
+/* The tests of streams run twice: with connections as they are made, and with such as
+ * are kept (which is no difference on epoll). */
+static bool keeps;
+
+static int keep_connections(void **state)
+{
+	(void)state;
+	keeps = true;
+	return 0;
+}
+
 /* Two ends of one connection. */
 static void connect_pair(struct sock *client, struct sock *server)
 {
@@ -189,6 +200,10 @@ static void connect_pair(struct sock *client, struct sock *server)
 	assert_int_equal(sock_connect(client, &at, SOON), NET_OK);
 	accept_one(listener, server);
 	close(listener);
+	if (keeps) {
+		sock_keep(client);
+		sock_keep(server);
+	}
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -449,6 +464,138 @@ static void an_idle_connection_is_stale_once_the_other_side_left(void **state)
 	on_loop(idle_connections_go_stale);
 }
 
+/* ---- connections that are kept ------------------------------------------------------------------- */
+
+static void sends_without_end(void *p)
+{
+	static char chunk[1 << 20];
+	struct sock *s = p;
+	ssize_t n;
+
+	while ((n = sock_write(s, chunk, sizeof(chunk), DEADLINE_NEVER)) > 0)
+		assert_int_equal(n, sizeof(chunk));
+	assert_int_equal(n, NET_CANCELLED);
+	s->error = 0; /* it is told by this that the fiber has ended */
+}
+
+static void writers_leave(void)
+{
+	struct sock a, b;
+	struct fiber *f;
+
+	connect_pair(&a, &b); /* when they are cancelled */
+	a.error = -1;
+	f = fiber_start_now("writes", sends_without_end, &a);
+	fiber_sleep(deadline_in(20));
+	fiber_cancel(f);
+	while (a.error != 0)
+		fiber_sleep(deadline_in(1));
+	sock_close(&a);
+	sock_close(&b);
+
+	connect_pair(&a, &b); /* when the socket is closed under them */
+	a.error = -1;
+	fiber_start_now("writes", sends_without_end, &a);
+	fiber_sleep(deadline_in(20));
+	sock_close(&a);
+	while (a.error != 0)
+		fiber_sleep(deadline_in(1));
+	sock_close(&b);
+}
+
+static void a_writer_leaves_when_cancelled_or_closed(void **state)
+{
+	(void)state;
+	on_loop(writers_leave);
+}
+
+/* More than a loop receives ahead at a time: what it has no room for waits in the
+ * sockets, and nothing is lost or mixed up. */
+#define CROWD 300
+#define SHARE 6000
+
+static void crowd_speaks(void)
+{
+	static struct sock a[CROWD], b[CROWD];
+	static char said[SHARE], heard[SHARE];
+
+	for (int i = 0; i < CROWD; i++)
+		connect_pair(&a[i], &b[i]);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < CROWD; i++) {
+			memset(said, i + round, SHARE);
+			assert_int_equal(sock_write(&a[i], said, SHARE, SOON), SHARE);
+		}
+		for (int i = CROWD - 1; i >= 0; i--) {
+			memset(said, i + round, SHARE);
+			for (ssize_t got = 0, n; got < SHARE; got += n) {
+				n = sock_read(&b[i], heard + got, (size_t)(SHARE - got), SOON);
+				assert_true(n > 0);
+			}
+			assert_memory_equal(said, heard, SHARE);
+			sock_keep(&b[i]);
+		}
+	}
+	for (int i = 0; i < CROWD; i++) {
+		char c;
+
+		sock_close(&a[i]);
+		assert_int_equal(sock_read(&b[i], &c, 1, SOON), NET_EOF);
+		sock_close(&b[i]);
+	}
+}
+
+static void a_crowd_that_all_speak_at_once_is_heard(void **state)
+{
+	(void)state;
+	on_loop(crowd_speaks);
+}
+
+static void speaks_twice(void *p)
+{
+	struct sock *s = p;
+
+	fiber_sleep(deadline_in(10));
+	assert_int_equal(sock_write(s, "a", 1, SOON), 1);
+	fiber_sleep(deadline_in(10));
+	sock_close(s);
+}
+
+static int parked_calls, parked_ready;
+
+static void on_parked(struct io *io)
+{
+	parked_calls++;
+	parked_ready |= io->ready;
+	io_park_again(io, on_parked);
+}
+
+static void parked_is_told(void)
+{
+	struct sock a, b;
+	char c;
+
+	connect_pair(&a, &b);
+	parked_calls = parked_ready = 0;
+	io_park(&b.io, on_parked);
+	fiber_start("speaks", speaks_twice, &a);
+	while (!(parked_ready & IO_HUP))
+		fiber_sleep(deadline_in(1));
+	assert_int_equal(parked_calls, 2);
+	io_unpark(&b.io);
+	assert_int_equal(sock_read(&b, &c, 1, SOON), 1);
+	assert_int_equal(c, 'a');
+	assert_int_equal(sock_read(&b, &c, 1, SOON), NET_EOF);
+	assert_true(sock_is_stale(&b));
+	sock_close(&b);
+}
+
+static void a_parked_connection_is_told_of_bytes_and_of_the_end(void **state)
+{
+	(void)state;
+	on_loop(parked_is_told);
+}
+
 /* ---- listeners -------------------------------------------------------------------------------------- */
 
 static void a_port_is_listened_on_once(void **state)
@@ -518,8 +665,21 @@ int main(void)
 		cmocka_unit_test(a_cancelled_fiber_leaves_its_read),
 		cmocka_unit_test(a_full_pipe_makes_the_writer_wait),
 		cmocka_unit_test(an_idle_connection_is_stale_once_the_other_side_left),
+		cmocka_unit_test(a_writer_leaves_when_cancelled_or_closed),
+		cmocka_unit_test(a_crowd_that_all_speak_at_once_is_heard),
+		cmocka_unit_test(a_parked_connection_is_told_of_bytes_and_of_the_end),
 		cmocka_unit_test(a_port_is_listened_on_once),
 		cmocka_unit_test(a_unix_socket_left_behind_is_replaced),
+		cmocka_unit_test_setup(big_transfers_arrive_whole_both_ways, keep_connections),
+		cmocka_unit_test_setup(timeouts_ends_and_resets_are_told_apart, keep_connections),
+		cmocka_unit_test_setup(a_cancelled_fiber_leaves_its_read, keep_connections),
+		cmocka_unit_test_setup(a_full_pipe_makes_the_writer_wait, keep_connections),
+		cmocka_unit_test_setup(an_idle_connection_is_stale_once_the_other_side_left,
+				       keep_connections),
+		cmocka_unit_test_setup(a_writer_leaves_when_cancelled_or_closed, keep_connections),
+		cmocka_unit_test_setup(a_crowd_that_all_speak_at_once_is_heard, keep_connections),
+		cmocka_unit_test_setup(a_parked_connection_is_told_of_bytes_and_of_the_end,
+				       keep_connections),
 	};
 
 	choose_loops();

@@ -379,6 +379,17 @@ static void start_plugins(struct worker *w)
 	plugins_start(&node);
 }
 
+static struct err *choose_backend(const struct settings *s)
+{
+	enum loop_backend b = str_is(s->io_backend, "uring")   ? LOOP_URING
+			      : str_is(s->io_backend, "epoll") ? LOOP_EPOLL
+							       : LOOP_AUTO;
+
+	TRY(loop_choose(b), "io_backend");
+	log_notice("events come from %s", loop_backend_name());
+	return NULL;
+}
+
 static struct err *make_worker(struct worker *w)
 {
 	const struct settings *s = w->settings;
@@ -386,6 +397,7 @@ static struct err *make_worker(struct worker *w)
 	log_set_level(s->log_level_kind);
 	if (s->proxy_error.path.n)
 		TRY(error_log_open(w->arena, s->proxy_error.path), "proxy_error_log");
+	PASS(choose_backend(s));
 	PASS(loop_new("control", 0, &w->control));
 	PASS(make_lanes(w));
 	PASS(offload_start(OFFLOAD_THREADS));

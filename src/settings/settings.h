@@ -269,6 +269,7 @@ struct settings {
 	/* ---- Tuning ---- */
 	str worker_consistency, router_consistency;
 	double worker_state_update_frequency;
+	str io_backend; /* auto, epoll or uring */
 	str router_flavor;
 
 	/* ---- Miscellaneous ---- */

@@ -66,6 +66,8 @@ class Gateway:
             'nginx_daemon': 'off',
             'log_level': 'info',
         }
+        if os.environ.get('GIBBON_TEST_IO_BACKEND'):  # the suites run on either
+            self.conf['io_backend'] = os.environ['GIBBON_TEST_IO_BACKEND']
         if os.getuid() == 0:
             self.conf['nginx_user'] = 'root root'
         if config is not None:
