@@ -425,8 +425,8 @@ static void request_send(struct uring_poller *p, struct sending *g, struct msghd
 	if (m->msg_iovlen == 1) {
 		q->opcode = IORING_OP_SEND;
 		q->addr = (uintptr_t)m->msg_iov->iov_base;
-		q->len = m->msg_iov->iov_len < INT32_MAX ? (uint32_t)m->msg_iov->iov_len
-							 : INT32_MAX;
+		q->len =
+			m->msg_iov->iov_len < INT32_MAX ? (uint32_t)m->msg_iov->iov_len : INT32_MAX;
 	} else {
 		q->opcode = IORING_OP_SENDMSG;
 		q->addr = (uintptr_t)m;

@@ -16,7 +16,6 @@
 #define FILES_MOST  16384
 #define LENT        64 /* buffers with the kernel at a time */
 
-
 /* ---- system calls without a wrapper ---------------------------------------------- */
 
 static int sys_setup(unsigned entries, struct io_uring_params *p)
