@@ -284,6 +284,36 @@ def test_loggly(gateway, origin1):
     assert json.loads(said[3])['request']['uri'] == '/said'
 
 
+def test_datadog(gateway, origin1):
+    sink = Datagrams()
+    config = logged_by(origin1, plugin('key-auth'), plugin(
+        'datadog', host='127.0.0.1', port=sink.port, prefix='gate', metrics=[
+            {'name': 'request_count', 'stat_type': 'counter', 'sample_rate': 0.5, 'tags': ['a:b', 'c'],
+             'consumer_identifier': 'custom_id'},
+            {'name': 'latency', 'stat_type': 'distribution', 'consumer_identifier': 'username'},
+            {'name': 'response_size', 'stat_type': 'gauge', 'sample_rate': 1}]),
+        consumers=[{'username': 'jo', 'keyauth_credentials': [{'key': 'k'}]}])
+    config['services'][0]['name'] = 'orders.v1'
+    g = gateway(config)
+    assert g.get('/', headers=[('apikey', 'k')]).status == 200
+    assert sink.one() == 'gate.request.count:1|c|@0.5|#name:orders_v1,status:200,a:b,c'
+    assert re.fullmatch(r'gate\.latency:\d+\|d\|#name:orders_v1,status:200,consumer:jo', sink.one())
+    assert re.fullmatch(r'gate\.response\.size:[1-9]\d+\|g\|#name:orders_v1,status:200', sink.one())
+    assert g.get('/').status == 401
+    assert sink.one() == 'gate.request.count:1|c|@0.5|#name:orders_v1,status:401,a:b,c'
+
+
+def test_datadog_sends_six_figures_by_default(gateway, origin1):
+    sink = Datagrams()
+    g = gateway(logged_by(origin1, plugin('datadog', host='localhost', port=sink.port)))
+    g.get('/')
+    lines = [sink.one() for _ in range(6)]
+    assert [line.split(':')[0] for line in lines] == [f'kong.{name}' for name in (
+        'request.count', 'latency', 'request.size', 'response.size', 'upstream_latency',
+        'kong_latency')]
+    assert all(line.endswith(',status:200,app:kong') for line in lines), lines
+
+
 def test_a_sink_that_hangs_holds_nobody_up(gateway, origin1, origin):
     sink = origin()
     sink.on('/', lambda c, r: c.wait_closed(60))
