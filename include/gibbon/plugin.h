@@ -100,11 +100,12 @@ struct plugin {
 	const char *help;
 	int64_t priority; /* higher runs earlier; equal ones by name, descending */
 	size_t conf_size;
-	const struct field *conf;        /* rows that decode into conf_size bytes */
-	const struct check *conf_checks; /* of the configuration as a record, or NULL */
-	field_check_fn *conf_check;      /* of it as one value: an object; or NULL */
-	const struct check *checks;      /* of the whole entity: "config.policy", or NULL */
-	unsigned refuses;                /* NO_CONSUMER and the like */
+	const struct field *conf;                /* rows that decode into conf_size bytes */
+	const struct check *conf_checks;         /* of the configuration as a record, or NULL */
+	const struct shorthand *conf_shorthands; /* of it, or NULL */
+	field_check_fn *conf_check;              /* of it as one value: an object; or NULL */
+	const struct check *checks;              /* of the whole entity: "config.policy", or NULL */
+	unsigned refuses;                        /* NO_CONSUMER and the like */
 	enum plugin_protocols protocols;
 	bool traces;                          /* asks for req_trace() and times of phases */
 	const struct entity *const *entities; /* that it brings, up to NULL; or NULL */
@@ -397,3 +398,27 @@ struct req_tries {
 	size_t n;
 };
 struct req_tries req_tries(const struct req *r);
+
+/* ---- what plugins keep --------------------------------------------------------------------
+
+ * Documents of entities that plugins bring with .is_kept_apart, in the database: found
+ * there, written there, seen by every node at once.  Each call says false when it could
+ * not be done, without a database for one; the log has the reason then.  Foreign fields
+ * are {"id": ...}. */
+
+/* By a text field or "id"; NULL in *ret: there is none, or its ttl is over. */
+bool stored_find(struct req *r, const struct entity *e, const char *field, str value,
+		 struct value **ret) SUSPENDS;
+/* Checked and completed by its rows; "ttl" may be a member.  *ret is the document then. */
+bool stored_insert(struct req *r, const struct entity *e, struct value *doc, struct value **ret)
+	SUSPENDS;
+/* The members that are given; a ttl counts from now. */
+bool stored_update(struct req *r, const struct entity *e, uuid id, struct value *change,
+		   struct value **ret) SUSPENDS;
+/* True also when there is none; *ret_was_there (may be NULL) tells: of several who remove it
+ * at once, one is told so. */
+bool stored_remove(struct req *r, const struct entity *e, uuid id, bool *ret_was_there) SUSPENDS;
+
+/* key_stretch(), away from the loop, as it takes long. */
+bool key_stretch_aside(enum hash_kind kind, str password, str salt, unsigned rounds, uint8_t *ret,
+		       size_t n) SUSPENDS;

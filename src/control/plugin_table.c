@@ -47,9 +47,9 @@ static const struct field *rows_of(struct arena *a, const struct plugin *p)
 	}
 	if (p->protocols != PROTOCOLS_UNSPECIFIED)
 		rows[n++] = p->protocols == PROTOCOLS_HTTP ? protocols_http : protocols_all;
-	rows[n++] =
-		(struct field)PLUGIN_CONFIG(p->conf, .checks = p->conf_checks,
-					    .check = p->conf_check, .record_size = p->conf_size);
+	rows[n++] = (struct field)PLUGIN_CONFIG(
+		p->conf, .checks = p->conf_checks, .shorthands = p->conf_shorthands,
+		.check = p->conf_check, .record_size = p->conf_size);
 	return rows; /* a zeroed row is the end */
 }
 

@@ -176,15 +176,18 @@ static void start_posted(void *p)
 	fiber_start(s.name, s.fn, s.arg);
 }
 
-void fiber_start_on(struct loop *l, const char *name, void (*fn)(void *), void *arg)
+bool fiber_start_on(struct loop *l, const char *name, void (*fn)(void *), void *arg)
 {
 	struct start *s = malloc(sizeof(*s));
+	bool is_posted;
 
 	if (!s)
 		die("out of memory for a fiber");
 	*s = (struct start){ name, fn, arg };
-	if (!loop_try_post(l, start_posted, s))
+	is_posted = loop_try_post(l, start_posted, s);
+	if (!is_posted)
 		free(s);
+	return is_posted;
 }
 
 static void fiber_end(struct fiber *f)

@@ -94,8 +94,8 @@ struct fiber *fiber_start(const char *name, void (*fn)(void *), void *arg);
 /* The same, and switches to it at once (from the loop or a fiber). */
 struct fiber *fiber_start_now(const char *name, void (*fn)(void *), void *arg);
 
-/* Starts it on another loop; any thread. */
-void fiber_start_on(struct loop *l, const char *name, void (*fn)(void *), void *arg);
+/* Starts it on another loop; any thread.  False: that one has ended. */
+bool fiber_start_on(struct loop *l, const char *name, void (*fn)(void *), void *arg);
 
 struct fiber *fiber_self(void); /* NULL outside of a fiber */
 void fiber_cancel(struct fiber *f);
@@ -209,3 +209,7 @@ void offload(void (*fn)(void *), void *arg) SUSPENDS;
 
 /* Runs fn(arg) there, nobody waits; any thread. */
 void offload_detached(void (*fn)(void *), void *arg);
+
+/* Runs fn(arg) as a fiber of another loop, while this one waits; like offload(), it cannot be
+ * cancelled.  False, and nothing ran: that loop has ended.  It must outlive those of who asks. */
+bool fiber_ask(struct loop *l, const char *name, void (*fn)(void *), void *arg) SUSPENDS;

@@ -153,3 +153,31 @@ void offload_detached(void (*fn)(void *), void *arg)
 	free(j);
 	fn(arg);
 }
+
+/* ---- another loop --------------------------------------------------------------------- */
+
+static void run_asked(void *p)
+{
+	struct job *j = p;
+
+	j->fn(j->arg);
+	err_forget();
+	loop_post(j->fiber->loop, job_done, j);
+}
+
+bool fiber_ask(struct loop *l, const char *name, void (*fn)(void *), void *arg)
+{
+	struct fiber *f = fiber_self();
+	struct job j = { .fn = fn, .arg = arg, .fiber = f };
+
+	if (l == loop_self()) {
+		fn(arg);
+		return true;
+	}
+	if (!fiber_start_on(l, name, run_asked, &j))
+		return false;
+	f->is_stubborn = true;
+	fiber_suspend(f, DEADLINE_NEVER);
+	f->is_stubborn = false;
+	return true;
+}

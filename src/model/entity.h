@@ -32,6 +32,8 @@ struct entity {
 	size_t ttl_offset; /* with has_ttl: of an int64_t, FIELD_UNSET_INT when it has none */
 	bool is_hidden;    /* no generated endpoints */
 	bool is_local;     /* no part of a declarative configuration */
+	/* Made by requests, as sessions and tokens are: no part of a snapshot, read when asked for. */
+	bool is_kept_apart;
 
 	/* Completes a checked document (targets' host:port, ca_certificates' digest, a
 	 * plugin's config by its own schema); adds to errors like a custom check. */

@@ -20,9 +20,12 @@
 #include "model/plugin_schema.h"
 #include "serve/phases.h"
 #include "store/declarative.h"
+#include "store/sql/store.h"
+#include "store/sqlite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define TEST_CONTRACT SOURCE_ROOT "/tests/contract/kong-3.2.2/schemas/"
 
@@ -34,6 +37,7 @@ static struct {
 	struct listener listener;
 	struct snapshot snap;
 	struct declarative_config *config;
+	struct store *store;
 } test;
 
 static inline str test_file(const char *path)
@@ -196,9 +200,39 @@ static inline void test_schema_of(const struct plugin *p)
 		    plugin_schema_variant(str_of(p->name)));
 }
 
+static inline struct store *test_store_of(void *arg)
+{
+	(void)arg;
+	return test.store;
+}
+
+/* A database, for what plugins keep; with nothing in it. */
+static inline void test_store(void)
+{
+	char folder[] = "/tmp/gibbon-plugin-XXXXXX";
+	struct sql_database *db = NULL;
+	const char *path;
+
+	test_begin();
+	if (test.store)
+		test.store->kind->drop(test.store);
+	test.store = NULL;
+	assert_non_null(mkdtemp(folder));
+	path = str_fmt(test.a, "%s/db", folder).s;
+	assert_null(sqlite_open(path, &db));
+	assert_null(store_sql_new(db, &test.store));
+	unlink(path);
+	unlink(str_fmt(test.a, "%s-wal", path).s);
+	unlink(str_fmt(test.a, "%s-shm", path).s);
+	rmdir(folder);
+	test.shared.store = test_store_of;
+}
+
 static inline int test_end(void **state)
 {
 	(void)state;
+	if (test.store)
+		test.store->kind->drop(test.store);
 	declarative_drop(&test.config);
 	err_forget();
 	arena_drop(&test.a);

@@ -358,6 +358,13 @@ static void share(struct worker *w)
 	w->shared.server = STR("gibbon/" GIBBON_VERSION);
 }
 
+static struct store *store_of(void *p)
+{
+	struct worker *w = p;
+
+	return configuration_store(w->configuration);
+}
+
 static void name_node(struct worker *w)
 {
 	char host[256] = "";
@@ -403,6 +410,9 @@ static struct err *make_worker(struct worker *w)
 	PASS(offload_start(OFFLOAD_THREADS));
 	share(w);
 	PASS(configuration_new(w->start, w->shared.current, w->balancers, &w->configuration));
+	w->shared.keeper = w->control;
+	w->shared.store = store_of;
+	w->shared.store_arg = w;
 	name_node(w);
 	trust_start(s);
 	usage_start(s);

@@ -27,6 +27,10 @@ struct proxy_shared {
 	uint64_t serial;         /* of connections; atomic */
 	unsigned trace_types;    /* that spans are made of (observe/trace.h) */
 	double trace_rate;       /* of requests, 0 to 1 */
+	/* For what plugins keep: the loop that has the store, and where it finds it. */
+	struct loop *keeper;
+	struct store *(*store)(void *arg);
+	void *store_arg;
 };
 
 struct proxy {

@@ -75,6 +75,7 @@ struct store_write {
 	const struct entity *entity;
 	uuid id;           /* of all but STORE_INSERT */
 	struct value *doc; /* what is written; afterwards: the document as it is then */
+	bool was_there;    /* afterwards, of STORE_REMOVE: it was this write that took it away */
 };
 
 /* What a kind of store must be able to do; all results in a. */

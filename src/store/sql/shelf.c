@@ -149,7 +149,8 @@ static void want_all(struct arena *a, struct loading *g)
 	for (size_t i = 0; i < COUNT(lists); i++)
 		g->wanted[g->n++] = sql_store_entity(s, entity_find(str_of(lists[i].entity)));
 	for (size_t i = 0; i < s->n; i++) {
-		if (!is_core && !is_listed(s->entities[i].entity))
+		if (!is_core && !is_listed(s->entities[i].entity) &&
+		    !s->entities[i].entity->is_kept_apart)
 			g->wanted[g->n++] = &s->entities[i];
 		is_core &= strcmp(s->entities[i].entity->name, "keys") != 0;
 	}

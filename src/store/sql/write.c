@@ -145,6 +145,7 @@ static struct err *take_away(struct writing *g, struct sql_link *l, const struct
 	struct value *before;
 
 	PASS(find_before(g, l, e, w, &before));
+	w->was_there = before != NULL;
 	if (!before)
 		return NULL;
 	if (g->store->db->node.s && g->n <= TOLD_MAX)
@@ -182,10 +183,19 @@ static struct err *run_writes(struct sql_link *l, void *arg)
 	return sql_tell_all(g->store, l, g->a);
 }
 
-/* Where all is loaded all that changes is. */
+static bool has_loaded(const struct writing *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (!g->writes[i].entity->is_kept_apart)
+			return true;
+	}
+	return false;
+}
+
+/* Where all is loaded all that changes is, but for what requests make. */
 static void tell_changed(struct sql_store *s, const struct writing *g)
 {
-	bool has_changed = g->told.has_changed || !s->db->node.s;
+	bool has_changed = g->told.has_changed || (!s->db->node.s && has_loaded(g));
 
 	for (size_t i = 0; i < g->n && has_changed; i++)
 		sql_store_forget(s, g->writes[i].entity);
