@@ -22,7 +22,7 @@ static const struct field tuning_rows[] = {
 	F_STR(T, worker_consistency,            .def = J("eventual"), .one_of = J(["strict", "eventual"]), .help = "eventual: changes are taken over in the background; strict: before the next request."),
 	F_STR(T, router_consistency,            .one_of = J(["strict", "eventual"]), .alias_of = "worker_consistency", .help = "Old name of worker_consistency."),
 	F_NUM(T, worker_state_update_frequency, .def = J(5), .unit = "s", .help = "Seconds between two looks for changed routes, plugins and upstreams."),
-	F_STR(T, io_backend,                    .def = J("auto"), .one_of = J(["auto", "epoll", "uring"]), .help = "How the kernel is asked for events: auto is io_uring where Linux (6.1) offers and no policy forbids it, else epoll. Gibbon's own."),
+	F_STR(T, io_backend,                    .def = J("epoll"), .one_of = J(["auto", "epoll", "uring"]), .help = "How the kernel is asked for events: auto is io_uring where Linux (6.1) offers and no policy forbids it, else epoll. Gibbon's own."),
 	F_STR(T, router_flavor,                 .def = J("traditional_compatible"), .one_of = J(["traditional", "traditional_compatible", "expressions"]), .help = "How routes are matched: traditional_compatible, traditional, or expressions."),
 	F_END
 };
