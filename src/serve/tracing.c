@@ -99,20 +99,25 @@ void tracing_try_begins(struct req *r)
 		vec_add(r->arena, &r->run->tries)->began_us = clock_mono_us();
 }
 
-static void dns_span(struct req *r)
+/* As in Kong, a host that is a name has one even when its addresses are known. */
+static void dns_span(struct req *r, const struct req_try *one)
 {
 	const struct pick *p = &r->pick;
 	struct tracing *t = r->tracing;
+	bool is_asked = p->asked_ended_us != 0;
+	str name = is_asked ? p->asked_name : r->service->service->host;
 	struct span *s;
 
-	if (!(t->types & TRACE_DNS_QUERY) || !p->asked_ended_us)
+	if (!(t->types & TRACE_DNS_QUERY))
 		return;
-	s = span_begin(t->trace, str_cat(r->arena, STR("DNS: "), p->asked_name), SPAN_INTERNAL,
-		       trace_at(t->trace, p->asked_began_us));
-	span_set_str(t->trace, s, "dns.record.domain", p->asked_name);
-	span_set_real(t->trace, s, "dns.record.port", p->port);
-	span_set_str(t->trace, s, "dns.record.ip", last_try(r)->ip);
-	span_end(s, trace_at(t->trace, p->asked_ended_us));
+	if (!is_asked && (r->service->upstream || str_eq(name, one->ip) || name.s[0] == '['))
+		return;
+	s = span_begin(t->trace, str_cat(r->arena, STR("DNS: "), name), SPAN_INTERNAL,
+		       trace_at(t->trace, is_asked ? p->asked_began_us : one->began_us));
+	span_set_str(t->trace, s, "dns.record.domain", name);
+	span_set_real(t->trace, s, "dns.record.port", one->port);
+	span_set_str(t->trace, s, "dns.record.ip", one->ip);
+	span_end(s, trace_at(t->trace, is_asked ? p->asked_ended_us : one->picked_us));
 }
 
 void tracing_try_picked(struct req *r)
@@ -126,7 +131,7 @@ void tracing_try_picked(struct req *r)
 	t->ip = str_copy(r->arena, str_at(ip, address_ip(&r->pick.address, ip)));
 	t->port = address_port(&r->pick.address);
 	if (r->tracing)
-		dns_span(r);
+		dns_span(r, t);
 }
 
 void tracing_try_connected(struct req *r)
