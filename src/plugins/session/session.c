@@ -4,7 +4,7 @@
  * In access a good cookie stands for the consumer and the credential that it was made
  * for, and the authenticating plugins behind, with `anonymous` set, let it be.  On the way
  * back a credential that was shown makes a session.  Made, read and kept in state.h. */
-#include "state.h"
+#include "plugins/session/state.h"
 
 #include <math.h>
 

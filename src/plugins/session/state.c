@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "state.h"
+#include "plugins/session/state.h"
 
 #define ENCODED_HEADER 110 /* digits of SESSION_HEADER bytes */
 #define COOKIE_MAX     4096
