@@ -52,8 +52,8 @@ struct admin_context {
 	 * targets_health: {"host:port": {"health": "HEALTHY", "data": {"addresses": [...],
 	 * "dns", "host", "nodeWeight", "port", "weight": {...}}}}; balancer_health:
 	 * {"health", "id", "details"}. */
-	struct value *(*targets_health)(void *arg, struct arena *a, uuid upstream);
-	struct value *(*balancer_health)(void *arg, struct arena *a, uuid upstream);
+	struct value *(*targets_health)(void *arg, struct arena *a, uuid upstream)SUSPENDS;
+	struct value *(*balancer_health)(void *arg, struct arena *a, uuid upstream)SUSPENDS;
 
 	/* PUT /upstreams/x/targets/y[/address]/healthy: address is empty for all of the target's.
 	 * ERR_INVALID: 400 with its words.  NULL: there are no health checks. */

@@ -24,6 +24,7 @@ static void balancer_end(void *p)
 		name->upstreams -= !b->is_plain;
 		store_name_let_go(s, name);
 	}
+	list_remove(&b->of_lasting);
 	table_free(s, atomic_load(&b->table)); /* whoever looked at it held the snapshot */
 	store_lasting_let_go(s, b->lasting);
 	pthread_mutex_unlock(&s->lock);
@@ -56,6 +57,7 @@ struct balancer *balancer_of_host(struct arena *a, struct balance_store *s, str 
 	pthread_mutex_lock(&s->lock);
 	settle(b, &b->spots[0]);
 	b->lasting = store_lasting(s, (uuid){ 0 }, b->spots[0].name, port);
+	list_add(&b->lasting->balancers, &b->of_lasting);
 	table_rebuild(b);
 	pthread_mutex_unlock(&s->lock);
 	arena_on_end(a, balancer_end, b);
@@ -101,13 +103,24 @@ static int by_host_and_port(const void *x_, const void *y_)
 	return order ? order : (int)x->port - (int)y->port;
 }
 
-struct balancer *balancer_of_upstream(struct arena *a, struct balance_store *s,
-				      const struct upstream *u, const struct target *const *targets,
-				      size_t n)
+/* Checks that are switched off leave no target out: what they found is forgotten. */
+static void forget_health(struct balancer *b)
+{
+	struct table *t = atomic_load(&b->table);
+
+	b->lasting->is_unhealthy = false;
+	for (uint32_t i = 0; i < t->n; i++)
+		atomic_store(&t->slots[i].peer->health, 0);
+}
+
+static struct balancer *make(struct arena *a, struct balance_store *s, const struct upstream *u,
+			     const struct target *const *targets, size_t n, bool never_picks)
 {
 	struct balancer *b = NEW(a, struct balancer);
 
 	b->store = s;
+	b->never_picks = never_picks;
+	b->checks = checks_of(a, u);
 	b->upstream = u;
 	b->algorithm = algorithm_of(u->algorithm);
 	b->threshold = u->healthchecks.threshold > 0 ? u->healthchecks.threshold : 0;
@@ -132,10 +145,27 @@ struct balancer *balancer_of_upstream(struct arena *a, struct balance_store *s,
 	for (size_t i = 0; i < b->n; i++)
 		settle(b, &b->spots[i]);
 	b->lasting = store_lasting(s, u->id, NULL, 0);
+	list_add(&b->lasting->balancers, &b->of_lasting);
 	table_rebuild(b);
+	if (!b->checks)
+		forget_health(b);
 	pthread_mutex_unlock(&s->lock);
 	arena_on_end(a, balancer_end, b);
 	return b;
+}
+
+struct balancer *balancer_of_upstream(struct arena *a, struct balance_store *s,
+				      const struct upstream *u, const struct target *const *targets,
+				      size_t n)
+{
+	return make(a, s, u, targets, n, false);
+}
+
+struct balancer *balancer_for_health(struct arena *a, struct balance_store *s,
+				     const struct upstream *u, const struct target *const *targets,
+				     size_t n)
+{
+	return make(a, s, u, targets, n, true);
 }
 
 const struct upstream *balancer_upstream(const struct balancer *b)
@@ -274,35 +304,35 @@ static void note_asking(struct arena *a, struct pick *pick, str name)
 
 /* Asks for the address of a name with a TTL of 0; each of its addresses in turn. */
 static enum dns_result resolve_now(struct balancer *b, struct arena *a, deadline until,
-				   struct pick *pick) SUSPENDS;
+				   struct peer *peer, struct address *ret, uint16_t *port,
+				   const char **ret_why) SUSPENDS;
 
 static enum dns_result resolve_now(struct balancer *b, struct arena *a, deadline until,
-				   struct pick *pick)
+				   struct peer *peer, struct address *ret, uint16_t *port,
+				   const char **ret_why)
 {
-	const struct name *name = pick->peer_->name; /* kept by the peer, kept by us */
+	const struct name *name = peer->name; /* kept by the peer, kept by the caller */
 	struct dns_answer *v;
 	deadline expires;
 	unsigned turn;
 	size_t n = 0;
 	enum dns_result result;
 
-	pick->why = NULL;
-	note_asking(a, pick, str_at(name->text, name->text_n));
+	*ret_why = NULL;
 	result = b->store->sources.resolve(a, str_at(name->text, name->text_n), until, &v, &n,
-					   &expires, &pick->why);
-	pick->asked_ended_us = clock_mono_us();
+					   &expires, ret_why);
 	if (result == DNS_OK && n == 0)
 		result = DNS_NOT_FOUND;
 	if (result != DNS_OK)
 		return result;
-	turn = atomic_fetch_add_explicit(&pick->peer_->turn, 1, memory_order_relaxed);
-	pick->address = v[turn % n].address;
-	if (address_port(&pick->address))
-		pick->port = address_port(&pick->address);
-	else if (pick->address.any.sa_family == AF_INET)
-		pick->address.v4.sin_port = htons(pick->port);
+	turn = atomic_fetch_add_explicit(&peer->turn, 1, memory_order_relaxed);
+	*ret = v[turn % n].address;
+	if (address_port(ret))
+		*port = address_port(ret);
+	else if (ret->any.sa_family == AF_INET)
+		ret->v4.sin_port = htons(*port);
 	else
-		pick->address.v6.sin6_port = htons(pick->port);
+		ret->v6.sin6_port = htons(*port);
 	return DNS_OK;
 }
 
@@ -324,7 +354,10 @@ static enum pick_result choose(struct balancer *b, struct arena *a, deadline unt
 		}
 		if (likely(!pick->peer_->is_each_time))
 			return PICK_OK;
-		result = resolve_now(b, a, until, pick);
+		note_asking(a, pick, str_at(pick->peer_->name->text, pick->peer_->name->text_n));
+		result = resolve_now(b, a, until, pick->peer_, &pick->address, &pick->port,
+				     &pick->why);
+		pick->asked_ended_us = clock_mono_us();
 		if (result == DNS_OK)
 			return PICK_OK;
 		if (result == DNS_CANCELLED || b->n == 1) {
@@ -374,13 +407,14 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 	return choose(b, a, until, pick);
 }
 
-/* Health by passive checks will read `how` and `status` here and keep its counts in the
- * peer; today the response time is what is learnt. */
 void balance_report(struct balancer *b, struct pick *pick, enum try_outcome how, int status)
 {
-	(void)status;
 	pick->is_failed_ = how != TRY_ANSWERED;
-	if (!pick->peer_ || b->algorithm != LATENCY)
+	if (!pick->peer_)
+		return;
+	if (unlikely(b->checks != NULL))
+		checks_report(b, pick->peer_, &b->checks->passive, how, status);
+	if (b->algorithm != LATENCY)
 		return;
 	if (how == TRY_ANSWERED || how == TRY_TIMED_OUT) /* a refusal is no sign of speed */
 		peer_note_latency(pick->peer_, (double)(clock_mono_us() - pick->started_us_),
@@ -391,4 +425,21 @@ void balance_done(struct balancer *b, struct pick *pick)
 {
 	(void)b;
 	let_go(pick);
+}
+
+/* ---- for those who watch -------------------------------------------------------------- */
+
+void balancer_learn(struct balancer *b, struct arena *a, deadline until)
+{
+	if (!b->store)
+		return;
+	names_ask(b, a, until);
+	freshen(b, true);
+}
+
+bool balancer_find(struct balancer *b, struct arena *a, struct probed *p, deadline until)
+{
+	const char *why;
+
+	return resolve_now(b, a, until, p->peer_, &p->address, &p->port, &why) == DNS_OK;
 }

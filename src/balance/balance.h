@@ -101,7 +101,8 @@ enum pick_result balance_pick(struct balancer *b, struct arena *a, const struct 
 
 enum try_outcome { TRY_ANSWERED, TRY_CONNECT_FAILED, TRY_TIMED_OUT, TRY_BROKEN };
 
-/* How the last pick went; status is the upstream's answer or 0.  To be called
+/* How the last pick went; status is the upstream's answer, or what the client is told
+ * after a last try that failed, or 0.  Passive checks count it.  To be called
  * once the response's head is there, for the time until then is what the
  * algorithm `latency` goes by. */
 void balance_report(struct balancer *b, struct pick *pick, enum try_outcome how, int status);
@@ -115,3 +116,57 @@ struct value *balancer_health(struct arena *a, const struct balancer *b);
  * health (HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF, DNS_ERROR) and the object "data". */
 const char *balancer_target_health(struct arena *a, const struct balancer *b, str target,
 				   struct value **ret_data);
+
+/* Both show names that were never asked for as they are: to be called before, so that
+ * they were. */
+void balancer_learn(struct balancer *b, struct arena *a, deadline until) SUSPENDS;
+
+/* ---- health ---------------------------------------------------------------------
+ *
+ * The health of an address is kept with it, over snapshots, for five minutes after the
+ * last one that had it.  Any loop may change it; who does says so in the log, once. */
+
+/* Does the upstream have health checks of any kind? */
+bool balance_is_checked(const struct upstream *u);
+
+/* A target was marked by hand, here or on another node ("balancer:post_health"). */
+struct balance_mark {
+	uuid upstream;
+	str host;      /* of the target */
+	str ip;        /* of one of its addresses; empty: all of them */
+	uint16_t port; /* of the address, or of the target */
+	bool is_healthy;
+};
+
+/* From "host:port" of the target, and an address with or without a port (8000 then), or
+ * empty.  Texts are in a. */
+struct balance_mark balance_mark_of(struct arena *a, uuid upstream, str target, str address,
+				    bool is_healthy);
+
+/* At once, and its counts begin anew; an address that is not known is none's, and well.
+ * ERR_INVALID: the upstream has no health checks. */
+MUST_CHECK struct err *balance_mark(struct balance_store *s, const struct balance_mark *m);
+
+/* The balancer of an upstream for those who watch it: it is never asked to pick. */
+struct balancer *balancer_for_health(struct arena *a, struct balance_store *s,
+				     const struct upstream *u, const struct target *const *targets,
+				     size_t n);
+
+/* Those that are healthy, or those that are not, to be probed; they stay until they are let
+ * go, and b with them. */
+struct probed {
+	struct peer *peer_;
+	str host; /* the target's, as in struct pick */
+	uint16_t port;
+	struct address address; /* size 0: its records may not be kept */
+};
+size_t balancer_to_probe(struct arena *a, struct balancer *b, bool are_up, struct probed **ret);
+void balancer_probes_done(struct balancer *b, struct probed *v, size_t n);
+
+/* Finds the address of one that has none; false: DNS did not tell. */
+bool balancer_find(struct balancer *b, struct arena *a, struct probed *p, deadline until) SUSPENDS;
+
+/* How the probe ended.  Of TRY_ANSWERED the status: 0 when what came was no HTTP,
+ * PROBE_CONNECTED when connecting was all. */
+#define PROBE_CONNECTED (-1)
+void balancer_probed(struct balancer *b, const struct probed *p, enum try_outcome how, int status);

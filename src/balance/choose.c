@@ -70,11 +70,6 @@ void peer_start_latency(struct peer *p, double us, int64_t now_ms)
 
 /* ---- choosing --------------------------------------------------------------------- */
 
-static bool is_available(const struct slot *slot)
-{
-	return atomic_load_explicit(&slot->peer->is_available, memory_order_relaxed);
-}
-
 static bool was_tried(const struct pick *pick, const struct slot *slot)
 {
 	for (unsigned i = 0; i < pick->n_tried_; i++)
@@ -89,7 +84,7 @@ static bool tried_all(const struct table *t, const struct pick *pick)
 	if (pick->n_tried_ == 0 || pick->n_tried_ < t->n_available)
 		return false;
 	for (uint32_t i = 0; i < t->n; i++)
-		if (is_available(&t->slots[i]) && !was_tried(pick, &t->slots[i]))
+		if (slot_is_up(t, &t->slots[i]) && !was_tried(pick, &t->slots[i]))
 			return false;
 	return true;
 }
@@ -112,7 +107,7 @@ static const struct slot *next_in_turn(const struct balancer *b, const struct ta
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct slot *slot = &t->slots[low];
 
-		if (is_available(slot) && (is_fresh || !was_tried(pick, slot)))
+		if (slot_is_up(t, slot) && (is_fresh || !was_tried(pick, slot)))
 			return slot;
 		low = low + 1 < t->n ? low + 1 : 0;
 	}
@@ -138,7 +133,7 @@ static const struct slot *next_on_ring(const struct table *t, const struct pick 
 
 		low = low ? low - 1 : t->n_ring - 1;
 		slot = &t->slots[t->ring[low].slot];
-		if (is_available(slot) && (is_fresh || !was_tried(pick, slot)))
+		if (slot_is_up(t, slot) && (is_fresh || !was_tried(pick, slot)))
 			return slot;
 	}
 	return NULL;
@@ -170,7 +165,7 @@ static const struct slot *lowest(const struct balancer *b, const struct table *t
 		const struct slot *slot = &t->slots[at];
 
 		at = at + 1 < t->n ? at + 1 : 0;
-		if (is_available(slot) && (is_fresh || !was_tried(pick, slot))) {
+		if (slot_is_up(t, slot) && (is_fresh || !was_tried(pick, slot))) {
 			double s = score(b, slot, now);
 
 			if (!best || s < best_score) {

@@ -2,15 +2,6 @@
 /* What the Admin API shows of a balancer, in Kong's shapes. */
 #include "balance/priv.h"
 
-static bool has_checks(const struct upstream *u)
-{
-	return u->healthchecks.active.healthy.interval > 0 ||
-	       u->healthchecks.active.unhealthy.interval > 0 ||
-	       u->healthchecks.passive.unhealthy.tcp_failures > 0 ||
-	       u->healthchecks.passive.unhealthy.timeouts > 0 ||
-	       u->healthchecks.passive.unhealthy.http_failures > 0;
-}
-
 static void set_int(struct arena *a, struct value *object, const char *key, uint64_t i)
 {
 	value_set(a, object, str_of(key), value_int(a, (int64_t)i));
@@ -91,7 +82,7 @@ static struct value *target_value(struct arena *a, const struct view *view, cons
 	*ret_health = "DNS_ERROR";
 	for (uint32_t i = 0; i < view->t->n; i++) {
 		const struct slot *slot = &view->t->slots[i];
-		bool is_up = atomic_load(&slot->peer->is_available);
+		bool is_up = slot_is_up(view->t, slot);
 		const char *health = is_up ? "HEALTHY" : "UNHEALTHY";
 		struct value *address;
 
@@ -139,7 +130,7 @@ struct value *balancer_health(struct arena *a, const struct balancer *b)
 	if (!b->upstream)
 		return v;
 	set_text(a, v, "id", uuid_str(a, b->upstream->id));
-	if (!has_checks(b->upstream)) {
+	if (!balance_is_checked(b->upstream)) {
 		set_text(a, v, "health", STR("HEALTHCHECKS_OFF"));
 		return v;
 	}
@@ -184,7 +175,7 @@ const char *balancer_target_health(struct arena *a, const struct balancer *b, st
 	if (!b->upstream)
 		return health;
 	target_split(str_lower(a, target), &host, &port);
-	view.has_checks = has_checks(b->upstream);
+	view.has_checks = balance_is_checked(b->upstream);
 	view.t = lock_table(b);
 	for (size_t i = 0; i < b->n && !*ret_data; i++)
 		if (b->spots[i].port == port && str_eq(b->spots[i].host, host))

@@ -60,6 +60,8 @@ struct lasting {
 	uint16_t port;
 	unsigned refs; /* balancers and peers */
 	int64_t idle_since;
+	struct list balancers; /* that use it */
+	bool is_unhealthy;     /* as it was told last; under the lock */
 
 	char before_[LINE];
 	_Atomic uint64_t position; /* of round-robin: picks so far */
@@ -80,7 +82,7 @@ struct peer {
 	/* What requests change, on a line of its own. */
 	char before_[LINE];
 	atomic_uint active;       /* connections */
-	atomic_bool is_available; /* by health */
+	_Atomic uint64_t health;  /* checks.c; 0: healthy, nothing counted */
 	_Atomic uint64_t latency; /* choose.c; 0: none yet */
 	atomic_uint turn;         /* of an is_each_time: its addresses so far */
 	char behind_[LINE];
@@ -116,6 +118,7 @@ struct table {
 	uint64_t mark;
 	bool is_healthy;          /* something to choose from, above the threshold */
 	bool has_unasked;         /* names never resolved */
+	bool is_checked;          /* health takes slots out */
 	_Atomic int64_t renew_at; /* of the earliest of its names */
 	uint64_t total_weight, unavailable_weight;
 	uint64_t wheel, stride; /* round-robin: positions in a round; table.c */
@@ -126,10 +129,12 @@ struct table {
 };
 
 struct balancer {
+	struct list of_lasting;
 	struct balance_store *store; /* NULL: an IP literal */
 	const struct upstream *upstream;
 	enum algorithm algorithm;
-	bool is_plain; /* a host, no upstream */
+	bool is_plain;    /* a host, no upstream */
+	bool never_picks; /* it is there for its peers alone: no ring */
 	str host;      /* of a plain one */
 	uint16_t port;
 	struct address address;
@@ -138,8 +143,9 @@ struct balancer {
 	size_t n;
 	size_t n_targets; /* weight 0 included */
 	double threshold;
+	const struct checks *checks; /* NULL: there are none */
 	_Atomic(struct table *) table;
-	atomic_bool is_stale; /* a name has new answers: to be built anew */
+	atomic_bool is_stale; /* a name has new answers, health changed: to be built anew */
 };
 
 /* ---- store.c: under s->lock unless said otherwise ----------------------------- */
@@ -187,6 +193,37 @@ void peer_note_latency(struct peer *p, double us, int64_t now_ms);
 void peer_start_latency(struct peer *p, double us, int64_t now_ms); /* when it has none */
 bool peer_has_latency(const struct peer *p);
 double peer_latency(const struct peer *p, int64_t now_ms);
+
+/* ---- checks.c -------------------------------------------------------------------- */
+
+/* What counts, and how much of it; statuses as bits. */
+struct check_rules {
+	uint8_t limits[4]; /* by enum health_event; 0: not counted */
+	uint64_t good[16], bad[16];
+};
+
+struct checks {
+	struct check_rules passive, active;
+};
+
+enum health_event { HEALTH_SUCCESS, HEALTH_HTTP_FAILURE, HEALTH_TCP_FAILURE, HEALTH_TIMEOUT };
+
+/* The health of a peer after one more event of which `limit` change it. */
+uint64_t health_after(uint64_t health, enum health_event what, unsigned limit);
+bool health_is_up(uint64_t health);
+
+const struct checks *checks_of(struct arena *a, const struct upstream *u); /* or NULL */
+
+/* Counts how a try ended; whoever brings the change about tells it. */
+void checks_report(struct balancer *b, struct peer *peer, const struct check_rules *rules,
+		   enum try_outcome how, int status);
+
+/* May it have requests?  Of tables with checks. */
+static inline bool slot_is_up(const struct table *t, const struct slot *slot)
+{
+	return !t->is_checked ||
+	       health_is_up(atomic_load_explicit(&slot->peer->health, memory_order_relaxed));
+}
 
 /* ---- balance.c ------------------------------------------------------------------ */
 

@@ -92,6 +92,7 @@ struct lasting *store_lasting(struct balance_store *s, uuid id, struct name *nam
 	l->name = name;
 	l->port = port;
 	l->refs = 1;
+	list_init(&l->balancers);
 	if (name)
 		name->refs++;
 	/* Somewhere, so that not all nodes of a fleet begin with the same target. */
@@ -147,7 +148,6 @@ struct peer *store_peer(struct balance_store *s, struct lasting *l, struct name 
 	peer->idle_since = s->sources.now_ms();
 	if (address)
 		memcpy(&peer->address, address, address_bytes(address));
-	atomic_init(&peer->is_available, true);
 	l->refs++;
 	if (name)
 		name->refs++;

@@ -145,7 +145,7 @@ static void set_wheel(struct table *t)
 	for (uint32_t i = 0; i < t->n; i++)
 		divisor = common_divisor(t->slots[i].weight, divisor);
 	for (uint32_t i = 0; i < t->n; i++) {
-		if (atomic_load(&t->slots[i].peer->is_available))
+		if (slot_is_up(t, &t->slots[i]))
 			sum += t->slots[i].weight / divisor;
 		t->slots[i].up_to = sum;
 	}
@@ -265,7 +265,7 @@ static void add_slots(struct balancer *b, struct table *t, const struct founds *
 		if (f->srv_name.n)
 			text = mempcpy(text, f->srv_name.s, f->srv_name.n);
 		t->total_weight += f->weight;
-		if (atomic_load(&slot->peer->is_available))
+		if (slot_is_up(t, slot))
 			t->n_available++;
 		else
 			t->unavailable_weight += f->weight;
@@ -300,6 +300,7 @@ static struct table *build(struct balancer *b, struct arena *a)
 		text += all.v[i].srv_name.n;
 	size += all.n * sizeof(struct slot) + text;
 	t = mem_alloc(size);
+	t->is_checked = b->checks != NULL;
 	add_slots(b, t, &all, (char *)t + size - text);
 	if (t->total_weight) {
 		set_wheel(t);
@@ -307,7 +308,7 @@ static struct table *build(struct balancer *b, struct arena *a)
 					(double)t->total_weight >
 				b->threshold;
 	}
-	if (b->algorithm == CONSISTENT_HASHING && t->n)
+	if (b->algorithm == CONSISTENT_HASHING && t->n && !b->never_picks)
 		make_ring(a, b, t, &all);
 	if (b->algorithm == LATENCY)
 		start_latencies(b->store, t);

@@ -18,3 +18,5 @@
 #define LIMIT_REDIS_BYTES    ((size_t)16 << 20)   /* of one exchange with Redis, each way */
 #define LIMIT_REDIS_ITEMS    ((size_t)1 << 16)    /* of the lists in its replies */
 #define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */
+#define LIMIT_STATUS_LINE    2048  /* what a probe reads */
+#define LIMIT_PROBES         256   /* at once, of one upstream */

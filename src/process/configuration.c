@@ -8,6 +8,7 @@
 #include "process/database.h"
 #include "process/declared.h"
 #include "store/sql/store.h"
+#include "upstream/prober.h"
 #include "usage/usage.h"
 
 #define LEAST_POLL_MS 100
@@ -22,6 +23,7 @@ struct configuration {
 	struct store *store;        /* NULL until a database is open */
 	struct lookup *lookup;      /* of one that is too large to hold, or NULL */
 	struct held_config *latest; /* what serves; NULL before the first */
+	struct prober *prober;
 	struct gate free;           /* the way is free for the next */
 	bool is_busy;
 
@@ -85,6 +87,7 @@ struct err *configuration_new(const struct worker_start *start, struct current *
 	c->balancers = balancers;
 	if (c->settings->database_kind == DATABASE_OFF)
 		c->store = store_memory_new();
+	c->prober = prober_new();
 	gate_init(&c->free);
 	gate_init(&c->to_follow);
 	gate_init(&c->has_followed);
@@ -107,6 +110,7 @@ void configuration_drop(struct configuration **ref)
 	if (!c)
 		return;
 	*ref = NULL;
+	prober_drop(&c->prober);
 	held_config_drop(&c->latest);
 	configuration_close(c);
 	lookup_drop(&c->lookup);
@@ -140,6 +144,11 @@ struct held_config *configuration_hold(struct configuration *c)
 	return held_config_hold(c->latest);
 }
 
+void configuration_quieten(struct configuration *c)
+{
+	prober_stop(c->prober);
+}
+
 /* ---- the way of a change ------------------------------------------------------------- */
 
 /* A job of the offload threads, and what came of it.  Its errors live on in a. */
@@ -149,6 +158,7 @@ struct job {
 	struct declarative_config *d;
 	struct held_config *held;
 	struct snapshot *snap;
+	struct checkup *checkup; /* whom to probe */
 	struct err *e;
 };
 
@@ -177,6 +187,8 @@ static void build_job(void *p)
 	};
 
 	keep_error(j, snapshot_new(&in, &j->snap));
+	if (!j->e)
+		j->checkup = checkup_new(in.settings, in.balancers, j->held);
 }
 
 static void keep_job(void *p)
@@ -227,6 +239,7 @@ static struct err *build_and_publish(struct configuration *c, struct job *j)
 		   j->d ? config->hash : "", config->services.n, config->routes.n,
 		   (long long)j->snap->built_ms);
 	current_publish(c->current, TAKE(j->snap));
+	prober_follow(c->prober, &j->checkup);
 	held_config_drop(&c->latest);
 	c->latest = TAKE(j->held);
 	if (j->d)

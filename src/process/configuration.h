@@ -37,6 +37,9 @@ void configuration_forget(struct configuration *c, str key);
 void configuration_listen(struct configuration *c, void (*heard)(void *arg, str channel, str data),
 			  void *arg);
 
+/* No target is probed any more; on the loop of configuration_start(). */
+void configuration_quieten(struct configuration *c);
+
 /* Opens the database, if there is one; reads and publishes the first configuration. */
 MUST_CHECK struct err *configuration_start(struct configuration *c) SUSPENDS;
 

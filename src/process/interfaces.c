@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define NAMES_MS 3000 /* how long an answer about health waits for DNS */
+
 /* One of the two: its server and its log. */
 struct face {
 	struct interfaces *home;
@@ -142,10 +144,35 @@ static struct balancer *balancer_of(struct interfaces *i, struct arena *a, uuid 
 	return balancer_of_upstream(a, configuration_balancers(i->configuration), u, targets, n);
 }
 
+/* The same, and its names have been asked for. */
+static struct balancer *known_balancer_of(struct interfaces *i, struct arena *a, uuid id,
+					  const struct config **ret) SUSPENDS;
+
+static struct balancer *known_balancer_of(struct interfaces *i, struct arena *a, uuid id,
+					  const struct config **ret)
+{
+	struct balancer *b = balancer_of(i, a, id, ret);
+
+	if (b)
+		balancer_learn(b, a, deadline_in(NAMES_MS));
+	return b;
+}
+
+static struct err *set_health(void *p, uuid upstream, str target, str address, bool is_healthy)
+{
+	struct interfaces *i = p;
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	const struct config *config;
+	struct balance_mark m = balance_mark_of(a, upstream, target, address, is_healthy);
+
+	known_balancer_of(i, a, upstream, &config); /* so that there is one, that has addresses */
+	return balance_mark(configuration_balancers(i->configuration), &m);
+}
+
 static struct value *targets_health(void *p, struct arena *a, uuid upstream)
 {
 	const struct config *config = NULL;
-	struct balancer *b = balancer_of(p, a, upstream, &config);
+	struct balancer *b = known_balancer_of(p, a, upstream, &config);
 	struct value *all = value_object(a);
 
 	for (size_t k = 0; b && k < config->targets.n; k++) {
@@ -166,7 +193,7 @@ static struct value *targets_health(void *p, struct arena *a, uuid upstream)
 static struct value *upstream_health(void *p, struct arena *a, uuid upstream)
 {
 	const struct config *config;
-	struct balancer *b = balancer_of(p, a, upstream, &config);
+	struct balancer *b = known_balancer_of(p, a, upstream, &config);
 
 	return b ? balancer_health(a, b) : NULL;
 }
@@ -381,6 +408,7 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		.balancer_health = upstream_health,
 		.cache_find = cache_find,
 		.cache_forget = cache_forget,
+		.set_health = set_health,
 		.arg = i,
 	};
 	if (start->settings->database_kind != DATABASE_OFF)

@@ -169,6 +169,7 @@ static void finish(void *p)
 {
 	struct worker *w = p;
 
+	configuration_quieten(w->configuration);
 	if (w->interfaces && !w->is_quiet)
 		interfaces_stop(w->interfaces, deadline_in(FINISH_MS));
 	loop_stop(w->control);
@@ -227,6 +228,7 @@ static void quieten(void *p)
 	struct interfaces *i = TAKE(w->interfaces);
 
 	timer_clear(&w->tick);
+	configuration_quieten(w->configuration);
 	interfaces_stop(i, deadline_in(QUIETEN_MS));
 	close_listeners(w, false);
 	w->interfaces = i;

@@ -224,7 +224,7 @@ static void try_targets(struct trial *t)
 	for (unsigned tries = 0;; tries++) {
 		enum pick_result p = pick(r);
 		enum outcome a;
-		bool is_stale;
+		bool is_stale, is_last;
 
 		if (p == PICK_CANCELLED) {
 			client_is_gone(r);
@@ -251,9 +251,11 @@ static void try_targets(struct trial *t)
 			tracing_try_forget(r);
 		else
 			tracing_try_failed(r, t->status);
-		if (!is_stale)
-			balance_report(r->service->balancer, &r->pick, t->how, 0);
-		if (!may_repeat(t) || (!is_stale && tries >= r->service->retries)) {
+		is_last = !may_repeat(t) || (!is_stale && tries >= r->service->retries);
+		if (!is_stale) /* what the client is told counts too */
+			balance_report(r->service->balancer, &r->pick, t->how,
+				       is_last && !r->upstream_code ? t->status : 0);
+		if (is_last) {
 			reply_failure(r, t->status);
 			return;
 		}
