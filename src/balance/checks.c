@@ -21,12 +21,12 @@
 
 enum health_state { HEALTHY, MOSTLY_HEALTHY, UNHEALTHY, MOSTLY_UNHEALTHY };
 
-#define STATE_SHIFT   32
-#define COUNTS        0xffffffffull
-#define SUCCESSES     0xffull /* the lowest byte; the failures lie above it */
-#define COUNT_MAX     0xffu
-#define STATUSES      1024 /* bits of a set: the schema allows 100 to 999 */
-#define TARGET_PORT   8000 /* of an address that names none */
+#define STATE_SHIFT 32
+#define COUNTS      0xffffffffull
+#define SUCCESSES   0xffull /* the lowest byte; the failures lie above it */
+#define COUNT_MAX   0xffu
+#define STATUSES    1024 /* bits of a set: the schema allows 100 to 999 */
+#define TARGET_PORT 8000 /* of an address that names none */
 
 /* ---- the state machine ------------------------------------------------------------ */
 
@@ -123,8 +123,7 @@ static str peer_text(struct arena *a, const struct peer *peer)
 	if (peer->is_each_time)
 		return str_fmt(a, STRF ":%u", STRV(name), peer->port);
 	address_ip(&peer->address, ip);
-	return str_fmt(a,
-		       peer->address.any.sa_family == AF_INET6 ? "%.*s%s[%s]:%u" : "%.*s%s%s:%u",
+	return str_fmt(a, peer->address.any.sa_family == AF_INET6 ? "%.*s%s[%s]:%u" : "%.*s%s%s:%u",
 		       STRV(name), name.n ? " at " : "", ip, peer->port);
 }
 

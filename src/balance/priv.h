@@ -135,7 +135,7 @@ struct balancer {
 	enum algorithm algorithm;
 	bool is_plain;    /* a host, no upstream */
 	bool never_picks; /* it is there for its peers alone: no ring */
-	str host;      /* of a plain one */
+	str host;         /* of a plain one */
 	uint16_t port;
 	struct address address;
 	struct lasting *lasting;

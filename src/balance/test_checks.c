@@ -31,22 +31,16 @@ static void counts_change_the_state_at_their_limits(void **state)
 		const char *events;
 		bool is_up;
 	} rows[] = {
-		{ "", true },
-		{ "hh", true },
-		{ "hhh", false },
-		{ "tt", false },
-		{ "oo", false },
-		{ "hto", true },        /* kinds do not add up */
-		{ "htht", false },      /* nor do they forget each other */
-		{ "hhshh", true },      /* a success forgets */
-		{ "ssssshh", true },    /* and cannot be saved up */
-		{ "hhhs", false },
-		{ "hhhss", true },
-		{ "hhhsts", false },    /* a failure forgets successes */
-		{ "hhhstss", true },
-		{ "hhhhhhhhhhss", true }, /* confirmations are not counted */
-		{ "ttssh", true },
-		{ "ttsshh", true },
+		{ "", true },         { "hh", true },
+		{ "hhh", false },     { "tt", false },
+		{ "oo", false },      { "hto", true }, /* kinds do not add up */
+		{ "htht", false },                     /* nor do they forget each other */
+		{ "hhshh", true },                     /* a success forgets */
+		{ "ssssshh", true },                   /* and cannot be saved up */
+		{ "hhhs", false },    { "hhhss", true },
+		{ "hhhsts", false },                            /* a failure forgets successes */
+		{ "hhhstss", true },  { "hhhhhhhhhhss", true }, /* confirmations are not counted */
+		{ "ttssh", true },    { "ttsshh", true },
 		{ "ttsshhh", false },
 	};
 
@@ -97,7 +91,8 @@ static enum dns_result resolve(struct arena *a, str name, deadline until, struct
 	*ret_n = 2;
 	*ret = NEWS(a, struct dns_answer, 2);
 	for (int i = 0; i < 2; i++) {
-		assert_true(address_parse_ip(str_fmt(a, "10.0.0.%d", i + 1), 0, &(*ret)[i].address));
+		assert_true(
+			address_parse_ip(str_fmt(a, "10.0.0.%d", i + 1), 0, &(*ret)[i].address));
 		(*ret)[i].weight = 1;
 	}
 	*ret_expires = now_ms + 3600000;
@@ -192,8 +187,8 @@ static int served_by(struct world *w, int requests, int port)
 
 static void mark(struct world *w, const char *target, const char *address, bool is_healthy)
 {
-	struct balance_mark m = balance_mark_of(w->a, w->upstream.id, str_of(target),
-						str_of(address), is_healthy);
+	struct balance_mark m =
+		balance_mark_of(w->a, w->upstream.id, str_of(target), str_of(address), is_healthy);
 
 	assert_null(balance_mark(w->store, &m));
 }
@@ -212,16 +207,14 @@ static void outcomes_count_by_their_kind(void **state)
 	static const struct {
 		enum try_outcome how;
 		int status, until; /* how many take the target out; 0: never */
-	} rows[] = {
-		{ TRY_CONNECT_FAILED, 0, 1 },
-		{ TRY_BROKEN, 0, 1 },
-		{ TRY_TIMED_OUT, 0, 3 },
-		{ TRY_TIMED_OUT, 504, 3 },
-		{ TRY_ANSWERED, 504, 3 }, /* said by the target, a timeout all the same */
-		{ TRY_ANSWERED, 500, 2 },
-		{ TRY_ANSWERED, 200, 0 },
-		{ TRY_ANSWERED, 404, 0 },
-	};
+	} rows
+		[] = {
+			{ TRY_CONNECT_FAILED, 0, 1 }, { TRY_BROKEN, 0, 1 },
+			{ TRY_TIMED_OUT, 0, 3 },      { TRY_TIMED_OUT, 504, 3 },
+			{ TRY_ANSWERED, 504, 3 }, /* said by the target, a timeout all the same */
+			{ TRY_ANSWERED, 500, 2 },     { TRY_ANSWERED, 200, 0 },
+			{ TRY_ANSWERED, 404, 0 },
+		};
 
 	(void)state;
 	for (unsigned i = 0; i < COUNT(rows); i++) {

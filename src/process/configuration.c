@@ -24,7 +24,7 @@ struct configuration {
 	struct lookup *lookup;      /* of one that is too large to hold, or NULL */
 	struct held_config *latest; /* what serves; NULL before the first */
 	struct prober *prober;
-	struct gate free;           /* the way is free for the next */
+	struct gate free; /* the way is free for the next */
 	bool is_busy;
 
 	/* Of a database: changes are counted, and followed by one fiber. */

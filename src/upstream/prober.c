@@ -111,10 +111,18 @@ static struct err *client_cert(const struct settings *s, const struct config *co
 	return NULL;
 }
 
-static struct err *make_context(const struct settings *s, const struct config *config,
-				const struct upstream *u, struct tls_store **store,
-				struct tls_context **ret)
+/* What is shared by the upstreams of one checkup while it is made. */
+struct maker {
+	const struct settings *settings;
+	const struct config *config;
+	struct arena *scratch, *a;
+	struct tls_store *store; /* once it was needed */
+	struct map contexts;     /* client certificate and verification -> struct tls_context */
+};
+
+static struct err *make_context(struct maker *m, const struct upstream *u, struct tls_context **ret)
 {
+	const struct settings *s = m->settings;
 	struct tls_cert *cert CLEANUP(tls_cert_drop) = NULL;
 	struct tls_client_options o = {
 		.protocols = s->lua_ssl_versions,
@@ -122,12 +130,27 @@ static struct err *make_context(const struct settings *s, const struct config *c
 		.verify_depth = (int)s->lua_ssl_verify_depth,
 	};
 
-	PASS(client_cert(s, config, u, &cert));
+	PASS(client_cert(s, m->config, u, &cert));
 	o.cert = cert;
-	if (o.verify && !*store)
-		TRY(tls_store_new(&s->trusted_ca_pems, store), "lua_ssl_trusted_certificate");
-	o.store = o.verify ? *store : NULL;
-	return tls_context_client(&o, ret);
+	if (o.verify && !m->store)
+		TRY(tls_store_new(&s->trusted_ca_pems, &m->store), "lua_ssl_trusted_certificate");
+	o.store = o.verify ? m->store : NULL;
+	PASS(tls_context_client(&o, ret));
+	arena_on_end(m->a, drop_context, *ret);
+	return NULL;
+}
+
+static struct err *find_context(struct maker *m, const struct upstream *u, struct tls_context **ret)
+{
+	bool verify = u->healthchecks.active.https_verify_certificate;
+	str key = str_fmt(m->scratch, "%d" STRF, verify, STRV(id_key(&u->client_certificate)));
+	void **known = map_put(m->scratch, &m->contexts, key);
+	struct err *e = NULL;
+
+	if (!*known)
+		e = make_context(m, u, (struct tls_context **)known);
+	*ret = *known;
+	return e;
 }
 
 /* s to ms; the clock of probes has its grain. */
@@ -141,7 +164,9 @@ static int64_t interval_of(double seconds)
 static void set_kind(struct checked *c, str type)
 {
 	c->is_grpc = str_is(type, "grpc") || str_is(type, "grpcs");
-	c->kind = str_is(type, "tcp") ? PROBE_TCP : str_is(type, "https") ? PROBE_HTTPS : PROBE_HTTP;
+	c->kind = str_is(type, "tcp")     ? PROBE_TCP
+		  : str_is(type, "https") ? PROBE_HTTPS
+					  : PROBE_HTTP;
 	c->is_probed = !c->is_grpc && (c->interval_ms[SIDE_UP] || c->interval_ms[SIDE_DOWN]);
 }
 
@@ -155,7 +180,7 @@ static void set_checked(struct checked *c, const struct upstream *u)
 	c->timeout_ms = active->timeout > 0 ? (int64_t)(active->timeout * 1000) : TIMEOUT_MS;
 	if (c->timeout_ms < 1)
 		c->timeout_ms = 1;
-	c->at_once = active->concurrency < 1		? 1
+	c->at_once = active->concurrency < 1              ? 1
 		     : active->concurrency > LIMIT_PROBES ? LIMIT_PROBES
 							  : (size_t)active->concurrency;
 	set_kind(c, active->type);
@@ -184,12 +209,27 @@ static void gather_targets(struct checkup *k, const struct config *config)
 	}
 }
 
+static void prepare(struct maker *m, struct balance_store *balancers, struct checked *c)
+{
+	struct err *e = NULL;
+
+	c->balancer = balancer_for_health(m->a, balancers, c->upstream, c->targets, c->n_targets);
+	if (c->is_probed && c->kind == PROBE_HTTPS)
+		e = find_context(m, c->upstream, &c->tls);
+	if (e) {
+		log_err(LOG_ERROR_, e, "upstream " STRF " is not probed", STRV(c->upstream->name));
+		c->is_probed = false;
+	}
+	err_forget();
+}
+
 struct checkup *checkup_new(const struct settings *s, struct balance_store *balancers,
 			    struct held_config *held)
 {
 	const struct config *config = &held->config;
-	struct tls_store *store CLEANUP(tls_store_drop) = NULL;
+	struct arena *scratch CLEANUP(arena_drop) = arena_new();
 	struct arena *a = arena_new();
+	struct maker m = { .settings = s, .config = config, .scratch = scratch, .a = a };
 	struct checkup *k = NEW(a, struct checkup);
 
 	k->arena = a;
@@ -201,23 +241,9 @@ struct checkup *checkup_new(const struct settings *s, struct balance_store *bala
 	for (size_t i = 0; i < k->all.n; i++)
 		*map_put(a, &k->by_id, id_key(&k->all.v[i].upstream->id)) = &k->all.v[i];
 	gather_targets(k, config);
-	for (size_t i = 0; i < k->all.n; i++) {
-		struct checked *c = &k->all.v[i];
-		struct err *e = NULL;
-
-		c->balancer = balancer_for_health(a, balancers, c->upstream, c->targets,
-						  c->n_targets);
-		if (c->is_probed && c->kind == PROBE_HTTPS)
-			e = make_context(s, config, c->upstream, &store, &c->tls);
-		if (c->tls)
-			arena_on_end(a, drop_context, c->tls);
-		if (e) {
-			log_err(LOG_ERROR_, e, "upstream " STRF " is not probed",
-				STRV(c->upstream->name));
-			c->is_probed = false;
-		}
-		err_forget();
-	}
+	for (size_t i = 0; i < k->all.n; i++)
+		prepare(&m, balancers, &k->all.v[i]);
+	tls_store_drop(&m.store);
 	return k;
 }
 
