@@ -5,10 +5,10 @@
 #include "base/mem.h"
 #include "control/lookup.h"
 #include "control/plugin_table.h"
+#include "control/prober.h"
 #include "process/database.h"
 #include "process/declared.h"
 #include "store/sql/store.h"
-#include "upstream/prober.h"
 #include "usage/usage.h"
 
 #define LEAST_POLL_MS 100

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "upstream/probe.h"
+#include "control/probe.h"
 
 #include "base/limits.h"
 

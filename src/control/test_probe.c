@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a probe says and what it makes of the answer. */
-#include "upstream/probe.h"
+#include "control/probe.h"
 
 #include "base/json.h"
 #include <setjmp.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "upstream/prober.h"
+#include "control/prober.h"
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
-#include "upstream/probe.h"
+#include "control/probe.h"
 
 #define LEAST_INTERVAL_MS 100
 #define TIMEOUT_MS        60000 /* where `timeout` is 0 */
