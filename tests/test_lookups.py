@@ -303,3 +303,27 @@ def test_log_levels_of_a_fleet(fleet):
     for gw in (one, two):
         wait_for(lambda: call(gw, 'GET', '/debug/node/log-level')['message'] == 'log level: info',
                  'the word to be heard')
+
+
+def test_health_that_was_set_by_hand_is_told_to_the_fleet(fleet):
+    one, two = fleet.node(), fleet.node()
+    checks = {'passive': {'unhealthy': {'tcp_failures': 1}}}
+    made = call(one, 'POST', '/upstreams', {'name': 'pool', 'healthchecks': checks})
+    call(one, 'POST', '/upstreams/pool/targets', {'target': '127.0.0.1:9'})
+
+    def health(gw):
+        return [t['health'] for t in call(gw, 'GET', '/upstreams/pool/health')['data']]
+
+    wait_for(lambda: two.api('/upstreams/pool').status == 200 and health(two) == ['HEALTHY'],
+             'the other node to know the target')
+    call(one, 'PUT', '/upstreams/pool/targets/127.0.0.1:9/unhealthy')
+    assert health(one) == ['UNHEALTHY']
+    wait_for(lambda: health(two) == ['UNHEALTHY'], 'the other node to hear of it')
+    fleet.tell(f'127.0.0.1||9|1|{made["id"]}|pool', 'balancer:post_health')  # as Kong tells it
+    for gw in (one, two):
+        wait_for(lambda: health(gw) == ['HEALTHY'], 'the word to be heard')
+    fleet.tell(f'127.0.0.1|127.0.0.1|9|0|{made["id"]}|pool', 'balancer:post_health')
+    for gw in (one, two):
+        wait_for(lambda: health(gw) == ['UNHEALTHY'], 'the word to be heard')
+    fleet.tell('nonsense', 'balancer:post_health')
+    fleet.tell('a|b|c|d|e|f', 'balancer:post_health')

@@ -158,15 +158,52 @@ static struct balancer *known_balancer_of(struct interfaces *i, struct arena *a,
 	return b;
 }
 
+/* An IPv6 address in brackets, as it stands before a port. */
+static str before_port(struct arena *a, str host)
+{
+	bool is_bare = str_find(host, ':', 0) >= 0 && host.s[0] != '[';
+
+	return is_bare ? str_fmt(a, "[" STRF "]", STRV(host)) : host;
+}
+
+static struct err *mark(struct interfaces *i, struct arena *a, const struct balance_mark *m)
+	SUSPENDS;
+static struct err *mark(struct interfaces *i, struct arena *a, const struct balance_mark *m)
+{
+	const struct config *config;
+
+	known_balancer_of(i, a, m->upstream,
+			  &config); /* so that there is one, that has addresses */
+	return balance_mark(configuration_balancers(i->configuration), m);
+}
+
+/* To the other nodes, in Kong's words: host|ip|port|health|upstream id|upstream name. */
+static struct err *tell_mark(struct interfaces *i, struct arena *a, const struct balance_mark *m)
+{
+	struct held_config *held CLEANUP(held_config_drop) = configuration_hold(i->configuration);
+	str name = STR("");
+
+	for (size_t k = 0; k < held->config.upstreams.n; k++) {
+		if (uuid_eq(held->config.upstreams.v[k].id, m->upstream))
+			name = held->config.upstreams.v[k].name;
+	}
+	return store_sql_broadcast(i->context.store, a, "balancer:post_health",
+				   str_fmt(a, STRF "|" STRF "|%u|%d|" STRF "|" STRF,
+					   STRV(before_port(a, m->host)), STRV(m->ip), m->port,
+					   m->is_healthy, STRV(uuid_str(a, m->upstream)),
+					   STRV(name)));
+}
+
 static struct err *set_health(void *p, uuid upstream, str target, str address, bool is_healthy)
 {
 	struct interfaces *i = p;
 	struct arena *a CLEANUP(arena_drop) = arena_new();
-	const struct config *config;
 	struct balance_mark m = balance_mark_of(a, upstream, target, address, is_healthy);
+	struct err *e;
 
-	known_balancer_of(i, a, upstream, &config); /* so that there is one, that has addresses */
-	return balance_mark(configuration_balancers(i->configuration), &m);
+	PASS(mark(i, a, &m));
+	e = i->context.broadcast ? tell_mark(i, a, &m) : NULL; /* with a database */
+	return e ? FAIL(e->code, STRF, STRV(err_line(a, e))) : NULL;
 }
 
 static struct value *targets_health(void *p, struct arena *a, uuid upstream)
@@ -292,12 +329,40 @@ static void hear_log_level(str data)
 	log_set_level((enum log_level)(number - 1));
 }
 
+/* "host|ip|port|health|upstream id|upstream name"; ip may be empty. */
+static void hear_health(struct interfaces *i, str data) SUSPENDS;
+static void hear_health(struct interfaces *i, str data)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	str words[6] = { { 0 } }, host, ip, port;
+	struct balance_mark m;
+	struct err *e;
+	uuid upstream;
+
+	for (size_t k = 0; k < COUNT(words) && str_next(&data, '|', &words[k]); k++)
+		continue;
+	if (!uuid_parse(words[4], &upstream))
+		return;
+	host = before_port(a, words[0]);
+	ip = words[1].n ? before_port(a, words[1]) : STR("");
+	port = words[2];
+	m = balance_mark_of(a, upstream, str_fmt(a, STRF ":" STRF, STRV(host), STRV(port)),
+			    ip.n ? str_fmt(a, STRF ":" STRF, STRV(ip), STRV(port)) : ip,
+			    str_is(words[3], "1"));
+	e = mark(i, a, &m);
+	if (e)
+		log_err(LOG_ERROR_, e, "health of " STRF " as another node marked it",
+			STRV(words[5]));
+	err_forget();
+}
+
 /* Words of other nodes. */
 static void heard(void *p, str channel, str data)
 {
-	(void)p;
 	if (str_is(channel, "log_level"))
 		hear_log_level(data);
+	else if (str_is(channel, "balancer:post_health"))
+		hear_health(p, data);
 }
 
 static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
