@@ -54,6 +54,17 @@ def test_a_request_in_flight_is_finished(gateway, origin):
     wait_for(lambda: not set(old) & set(gw.workers), 'the old worker to end')
 
 
+def test_a_client_that_connected_before_may_still_ask(gateway, origin):
+    gw = gateway(everything_to(origin()))
+    with gw.client() as c:
+        wait_for(lambda: gw.api('/status').json()['server']['connections_waiting'] >= 1, 'the client')
+        gw.reload()
+        wait_for(lambda: 'gracefully shutting down' in gw.log(), 'the old worker to drain')
+        assert not c.is_closed(1.0)
+        reply = c.get('/')
+    assert (reply.status, reply.get('Connection')) == (200, 'close')
+
+
 def test_a_download_in_flight_is_finished(gateway, origin):
     o = origin()
     data = bytes(range(256)) * 40000

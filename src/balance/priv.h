@@ -104,6 +104,7 @@ struct slot {
 	const struct spot *spot;
 	str srv_name; /* use_srv_name: what SRV called it, in the table */
 	uint32_t weight;
+	bool was_up;    /* when the table was made: what is counted below goes by it */
 	uint64_t up_to; /* sum of the available slots' weights over the greatest common divisor,
 			 * this one's included */
 };

@@ -145,7 +145,7 @@ static void set_wheel(struct table *t)
 	for (uint32_t i = 0; i < t->n; i++)
 		divisor = common_divisor(t->slots[i].weight, divisor);
 	for (uint32_t i = 0; i < t->n; i++) {
-		if (slot_is_up(t, &t->slots[i]))
+		if (t->slots[i].was_up)
 			sum += t->slots[i].weight / divisor;
 		t->slots[i].up_to = sum;
 	}
@@ -265,7 +265,8 @@ static void add_slots(struct balancer *b, struct table *t, const struct founds *
 		if (f->srv_name.n)
 			text = mempcpy(text, f->srv_name.s, f->srv_name.n);
 		t->total_weight += f->weight;
-		if (slot_is_up(t, slot))
+		slot->was_up = slot_is_up(t, slot);
+		if (slot->was_up)
 			t->n_available++;
 		else
 			t->unavailable_weight += f->weight;

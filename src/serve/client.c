@@ -64,8 +64,15 @@ static void on_readable(struct io *io)
 }
 
 /* While it drains, a client that was promised keep-alive gets the time to come with
- * its next request, whose reply says close: it may have sent it already. */
-#define LEAVE_MS 500
+ * its next request, whose reply says close: it may have sent it already.  One that has
+ * connected and not asked yet is about to, and gets more of it. */
+#define LEAVE_MS       500
+#define LEAVE_FRESH_MS 5000
+
+static int64_t leave_ms(const struct client *c)
+{
+	return c->requests ? LEAVE_MS : LEAVE_FRESH_MS;
+}
 
 /* Idle: until the next byte, or the timeout.  Nothing but the struct stays. */
 static void park(struct client *c)
@@ -73,8 +80,8 @@ static void park(struct client *c)
 	const struct http_tuning *t = &c->proxy->shared->settings->proxy_http;
 	int64_t wait_ms = c->requests ? t->keepalive_timeout : t->client_header_timeout;
 
-	if (c->proxy->is_draining && wait_ms > LEAVE_MS)
-		wait_ms = LEAVE_MS;
+	if (c->proxy->is_draining && wait_ms > leave_ms(c))
+		wait_ms = leave_ms(c);
 	put_block(c);
 	if (c->sock.tls)
 		tls_release_buffers(c->sock.tls);
@@ -93,7 +100,7 @@ static void park(struct client *c)
 
 void client_hurry(struct client *c)
 {
-	timer_set(&c->timer, deadline_in(LEAVE_MS));
+	timer_set(&c->timer, deadline_in(leave_ms(c)));
 }
 
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
