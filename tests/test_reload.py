@@ -60,7 +60,7 @@ def test_a_client_that_connected_before_may_still_ask(gateway, origin):
         wait_for(lambda: gw.api('/status').json()['server']['connections_waiting'] >= 1, 'the client')
         gw.reload()
         wait_for(lambda: 'gracefully shutting down' in gw.log(), 'the old worker to drain')
-        assert not c.is_closed(1.0)
+        assert not c.is_closed(0.7)
         reply = c.get('/')
     assert (reply.status, reply.get('Connection')) == (200, 'close')
 
