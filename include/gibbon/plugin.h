@@ -360,8 +360,9 @@ bool node_uses_plugin(const char *name);
 /* A row redis_timeout, in milliseconds, as redis_server.timeout_ms; it has limits. */
 int64_t redis_timeout_of(double ms);
 
-/* Is there a database that counts can be kept in, and this node may write to it? */
-bool plugins_have_database(void);
+/* A check of the whole entity, with a row policy: "cluster" needs a database that counts can be
+ * kept in, which is not there where each node has its configuration from a file. */
+void plugins_check_policy(struct arena *a, const struct value *record, struct value *errors);
 
 /* In prepare(): the text of a row with .is_referenceable.  What a reference to the
  * environment ({vault://env/name}) stands for; empty, and a warning, when it cannot be

@@ -187,9 +187,13 @@ const struct entity *const *plugins_entities(void)
 
 /* ---- for plugins ------------------------------------------------------------------------ */
 
-bool plugins_have_database(void)
+void plugins_check_policy(struct arena *a, const struct value *record, struct value *errors)
 {
-	return table.has_database;
+	const struct value *policy = value_get(value_get(record, "config"), "policy");
+
+	if (policy && policy->kind == VALUE_STRING && str_is(policy->s, "cluster") &&
+	    !table.has_database)
+		schema_error_at(a, errors, "config.policy", "expected one of: local, redis");
 }
 
 str plugin_secret(struct arena *a, str text)

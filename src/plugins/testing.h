@@ -144,6 +144,23 @@ static inline str test_check(const struct plugin *p, const char *conf, struct va
 	return errors ? json_text(test.a, errors, JSON_SORTED) : STR("");
 }
 
+/* A configuration, and words of its errors; "" when it is good. */
+struct test_refusal {
+	const char *conf, *errors;
+};
+
+static inline void test_refusals(const struct plugin *p, const struct test_refusal *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct value *doc;
+		str errors = test_check(p, cases[i].conf, &doc);
+
+		if (str_find_str(errors, str_of(cases[i].errors)) < 0 ||
+		    (!*cases[i].errors && errors.n))
+			fail_msg("%s: " STRF, cases[i].conf, STRV(errors));
+	}
+}
+
 static inline void *test_conf(const struct plugin *p, const char *conf)
 {
 	struct value *doc;

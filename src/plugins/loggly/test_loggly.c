@@ -12,9 +12,7 @@ static void the_rows_are_kong_s(void **state)
 
 static void bad_configurations_are_refused(void **state)
 {
-	static const struct {
-		const char *conf, *errors;
-	} cases[] = {
+	static const struct test_refusal cases[] = {
 		{ "{\"key\":\"k\"}", "" },
 		{ "{\"key\":\"k\",\"custom_fields_by_lua\":{\"a\":\"return nil\",\"b.c\":\"return "
 		  "'x'\",\"d\":\"return 1.5;\"}}",
@@ -26,14 +24,7 @@ static void bad_configurations_are_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct value *doc;
-		str errors = test_check(&plugin_loggly, cases[i].conf, &doc);
-
-		if (str_find_str(errors, str_of(cases[i].errors)) < 0 ||
-		    (!*cases[i].errors && errors.n))
-			fail_msg("%s: " STRF, cases[i].conf, STRV(errors));
-	}
+	test_refusals(&plugin_loggly, cases, COUNT(cases));
 }
 
 int main(void)

@@ -30,8 +30,6 @@ struct conf {
 	str error_message;
 };
 
-static void check_policy(struct arena *a, const struct value *record, struct value *errors);
-
 /* clang-format off */
 #define ANY_WINDOW "config.second, config.minute, config.hour, config.day, config.month, config.year"
 
@@ -72,7 +70,7 @@ static const struct check checks[] = {
 	{ CHECK_CONDITIONAL, .if_field = "config.limit_by", .if_rule = FIELD_RULE(.eq = J("header")), .then_field = "config.header_name", .then_rule = FIELD_RULE(.required = true) },
 	{ CHECK_CONDITIONAL, .if_field = "config.limit_by", .if_rule = FIELD_RULE(.eq = J("path")), .then_field = "config.path", .then_rule = FIELD_RULE(.required = true) },
 	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_timeout" },
-	{ CHECK_CUSTOM, .fields = "config.policy", .fn = check_policy },
+	{ CHECK_CUSTOM, .fields = "config.policy", .fn = plugins_check_policy },
 	CHECK_END
 };
 /* clang-format on */
@@ -103,16 +101,6 @@ static const char *check_order(struct arena *a, const struct value *conf)
 		}
 	}
 	return NULL;
-}
-
-/* Where the configuration is a file, each node has its own and no table to share. */
-static void check_policy(struct arena *a, const struct value *record, struct value *errors)
-{
-	const struct value *policy = value_get(value_get(record, "config"), "policy");
-
-	if (policy && policy->kind == VALUE_STRING && str_is(policy->s, "cluster") &&
-	    !plugins_have_database())
-		schema_error_at(a, errors, "config.policy", "expected one of: local, redis");
 }
 
 static struct err *prepare(struct arena *a, void *conf_)

@@ -54,7 +54,6 @@ struct state {
 const struct plugin plugin_response_ratelimiting;
 
 static field_check_fn check_order;
-static void check_policy(struct arena *a, const struct value *record, struct value *errors);
 
 /* clang-format off */
 static const struct field window_rows[] = {
@@ -101,7 +100,7 @@ static const struct check checks[] = {
 	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_host" },
 	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_port" },
 	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_timeout" },
-	{ CHECK_CUSTOM, .fields = "config.policy", .fn = check_policy },
+	{ CHECK_CUSTOM, .fields = "config.policy", .fn = plugins_check_policy },
 	CHECK_END
 };
 /* clang-format on */
@@ -134,16 +133,6 @@ static const char *check_order(struct arena *a, const struct value *limit)
 		}
 	}
 	return NULL;
-}
-
-/* Where the configuration is a file, each node has its own and no table to share. */
-static void check_policy(struct arena *a, const struct value *record, struct value *errors)
-{
-	const struct value *policy = value_get(value_get(record, "config"), "policy");
-
-	if (policy && policy->kind == VALUE_STRING && str_is(policy->s, "cluster") &&
-	    !plugins_have_database())
-		schema_error_at(a, errors, "config.policy", "expected one of: local, redis");
 }
 
 static void prepare_limits(struct arena *a, struct conf *c)
