@@ -81,6 +81,22 @@ def test_it_answers_itself(gateway, origin, hello):
     assert not o.requests
 
 
+def test_its_pages_are_part_of_the_admin_api(gateway, origin, hello):
+    g = gateway(with_hello(origin()), conf=enabled(hello))
+    g.get('/')
+    assert g.api('/hello').json() == {'greeted': 1}
+    assert g.api('/hello', method='DELETE').status == 204
+    assert g.api('/hello').json() == {'greeted': 0}
+    assert g.api('/hello/a%20b').json() == {'message': 'hello, a b'}
+    assert g.api('/hello/a', method='HEAD').status == 200
+    wrong = g.api('/hello', method='PATCH')
+    assert wrong.status == 405 and wrong.json() == {'message': 'Method not allowed'}
+    options = g.api('/hello', method='OPTIONS')
+    assert options.status == 204 and options.get('Allow') == 'DELETE, GET, HEAD, OPTIONS'
+    assert g.api('/hello/a/b').status == 404
+    assert {'/hello', '/hello/{who}'} <= set(g.api('/endpoints').json()['data'])
+
+
 def test_its_configuration_is_checked_by_its_rows(gateway, origin, hello):
     g = gateway(with_hello(origin(), greeting=5), conf=enabled(hello), start=False)
     done = g.cli('config', 'parse', g.config_path)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hello - a plugin outside the gateway's own tree: greets in a field of each reply,
- * and answers itself where `only` says so. */
+ * and answers itself where `only` says so.  The Admin API tells how often:
+ * GET and DELETE /hello; GET /hello/:who greets. */
 #include <gibbon/plugin.h>
 
 struct hello {
@@ -16,6 +17,8 @@ static const struct field conf[] = {
 };
 #undef T
 
+static int64_t greeted; /* by all loops */
+
 static enum verdict access_(struct req *r, const void *conf)
 {
 	const struct hello *h = conf;
@@ -28,8 +31,35 @@ static enum verdict header_filter(struct req *r, const void *conf)
 	const struct hello *h = conf;
 
 	reply_set_header(r, STR("X-Hello"), h->greeting);
+	__atomic_add_fetch(&greeted, 1, __ATOMIC_RELAXED); /* several loops greet */
 	return NEXT;
 }
+
+static void tell(struct page_call *c)
+{
+	struct value *v = value_object(c->a);
+	int64_t n = __atomic_load_n(&greeted, __ATOMIC_RELAXED);
+
+	value_set(c->a, v, STR("greeted"), value_int(c->a, n));
+	page_answer_value(c, 200, v);
+}
+
+static void forget(struct page_call *c)
+{
+	__atomic_store_n(&greeted, 0, __ATOMIC_RELAXED);
+	page_answer(c, 204);
+}
+
+static void greet(struct page_call *c)
+{
+	page_answer_message(c, 200, "hello, " STRF, STRV(c->captures[0]));
+}
+
+static const struct plugin_page pages[] = {
+	{ .path = "/hello", .on = { [HTTP_GET] = tell, [HTTP_DELETE] = forget } },
+	{ .path = "/hello/:who", .on = { [HTTP_GET] = greet } },
+	{ NULL },
+};
 
 static const struct plugin plugin_hello = {
 	.name = "hello",
@@ -38,6 +68,7 @@ static const struct plugin plugin_hello = {
 	.priority = 10,
 	.conf = conf,
 	.conf_size = sizeof(struct hello),
+	.pages = pages,
 	.on = { [PHASE_ACCESS] = access_, [PHASE_HEADER_FILTER] = header_filter },
 };
 PLUGIN_MODULE(plugin_hello);

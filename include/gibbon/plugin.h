@@ -88,12 +88,35 @@ struct plugin_node {
 	int loops;
 };
 
-/* Answers GET of a path of the Admin API and of the Status API with what write() adds; on the
- * control loop. */
+/* A call of a page: what was asked, and what is answered, 204 without a word said. */
+struct page_call {
+	struct arena *a; /* as long as the call; what is answered must live there */
+	enum http_method method;
+	str captures[4]; /* of the path, decoded, in its order */
+	size_t n_captures;
+	const struct value *query, *args; /* of the body; objects */
+	int status;
+	str type, body;
+};
+typedef void page_fn(struct page_call *c) SUSPENDS;
+
+void page_answer(struct page_call *c, int status); /* without a body */
+void page_answer_value(struct page_call *c, int status, const struct value *v);
+void page_answer_message(struct page_call *c, int status, const char *format, ...) PRINTF(3, 4);
+
+/* A path of the Admin API; its handlers run on the control loop.  GET of a page with
+ * write(), which is part of the Status API too, is answered with what that adds. */
 struct plugin_page {
-	const char *path; /* "/metrics"; NULL ends the list */
+	const char *path; /* "/metrics", "/things/:id"; NULL ends the list */
 	const char *content_type;
 	void (*write)(struct buf *out) SUSPENDS;
+	page_fn *on[HTTP_METHOD_OTHER]; /* by method; GET answers HEAD, OPTIONS needs nobody */
+};
+
+/* What other nodes say by node_tell() (and Kong's by its cluster events); on the control loop. */
+struct plugin_channel {
+	const char *name; /* NULL ends the list */
+	void (*heard)(str data) SUSPENDS;
 };
 
 struct plugin {
@@ -109,9 +132,10 @@ struct plugin {
 	const struct check *checks;              /* of the whole entity: "config.policy", or NULL */
 	unsigned refuses;                        /* NO_CONSUMER and the like */
 	enum plugin_protocols protocols;
-	bool traces;                          /* asks for req_trace() and times of phases */
-	const struct entity *const *entities; /* that it brings, up to NULL; or NULL */
-	const struct plugin_page *pages;      /* or NULL */
+	bool traces;                           /* asks for req_trace() and times of phases */
+	const struct entity *const *entities;  /* that it brings, up to NULL; or NULL */
+	const struct plugin_page *pages;       /* or NULL */
+	const struct plugin_channel *channels; /* or NULL */
 
 	/* Once per process, before requests and after them. */
 	void (*start)(const struct plugin_node *node);
@@ -351,6 +375,13 @@ struct value *node_targets(struct arena *a);
 
 /* Is a plugin of that name configured and enabled anywhere?  For pages alone. */
 bool node_uses_plugin(const char *name);
+
+/* All configurations of a plugin that serve, or would if they were enabled, in a:
+ * [{"id", "config", "enabled"}]; for pages and channels alone. */
+struct value *node_plugins(struct arena *a, const char *name);
+
+/* To the other nodes of the database; without one there are none, and nothing is done. */
+MUST_CHECK struct err *node_tell(const char *channel, str data) SUSPENDS;
 
 /* ---- Redis, and what limits are counted in ------------------------------------------------
 

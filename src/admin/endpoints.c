@@ -69,13 +69,23 @@ static void add_rows(struct arena *a, struct endpoints *list, const struct endpo
 
 /* ---- pages of plugins --------------------------------------------------------------------- */
 
-static const struct plugin_page *find_page(const char *path)
+static enum http_method handled_as(enum http_method m)
+{
+	return m == HTTP_HEAD ? HTTP_GET : m;
+}
+
+static bool answers(const struct plugin_page *page, enum http_method m)
+{
+	return page->on[m] || (m == HTTP_GET && page->write);
+}
+
+static const struct plugin_page *find_page(const char *path, enum http_method m)
 {
 	const struct plugin *p;
 
 	for (size_t i = 0; (p = plugin_at(i)); i++) {
 		for (const struct plugin_page *page = p->pages; page && page->path; page++) {
-			if (strcmp(page->path, path) == 0)
+			if (strcmp(page->path, path) == 0 && answers(page, m))
 				return page;
 		}
 	}
@@ -89,9 +99,10 @@ static void drop_text(void *text)
 	buf_done(b);
 }
 
-static void page_get(struct call *c)
+static void write_page(struct call *c, const struct plugin_page *page) SUSPENDS;
+
+static void write_page(struct call *c, const struct plugin_page *page)
 {
-	const struct plugin_page *page = find_page(c->at->path);
 	struct buf *text = NEW(c->a, struct buf);
 
 	buf_init(text, 0);
@@ -102,21 +113,49 @@ static void page_get(struct call *c)
 	c->reply->body = buf_str(text);
 }
 
+static void page_run(struct call *c)
+{
+	enum http_method m = handled_as(c->method);
+	const struct plugin_page *page = find_page(c->at->path, m);
+	struct page_call call = {
+		.a = c->a,
+		.method = c->method,
+		.n_captures = c->n_params,
+		.query = c->query,
+		.args = c->args,
+		.status = 204,
+	};
+
+	_Static_assert(COUNT(call.captures) == COUNT(c->params), "captures of pages are params");
+	if (!page->on[m]) {
+		write_page(c, page);
+		return;
+	}
+	memcpy(call.captures, c->params, sizeof(call.captures));
+	page->on[m](&call);
+	answer_empty(c, call.status);
+	c->reply->content_type = call.type;
+	c->reply->body = call.body;
+}
+
+static void add_page(struct arena *a, struct endpoints *list, const struct plugin_page *page)
+{
+	struct endpoint rows[2] = { { .path = page->path, .is_on_status = page->write }, { NULL } };
+
+	for (int m = 0; m < HTTP_METHOD_OTHER; m++) {
+		if (answers(page, (enum http_method)m))
+			rows->on[m] = page_run;
+	}
+	add_rows(a, list, rows);
+}
+
 static void add_pages(struct arena *a, struct endpoints *list)
 {
 	const struct plugin *p;
 
 	for (size_t i = 0; (p = plugin_at(i)); i++) {
-		for (const struct plugin_page *page = p->pages; page && page->path; page++) {
-			struct endpoint rows[2] = {
-				{ .path = page->path,
-				  .on = { [HTTP_GET] = page_get },
-				  .is_on_status = true },
-				{ NULL },
-			};
-
-			add_rows(a, list, rows);
-		}
+		for (const struct plugin_page *page = p->pages; page && page->path; page++)
+			add_page(a, list, page);
 	}
 }
 
@@ -193,8 +232,7 @@ static bool find_endpoint(struct call *c, bool is_status)
 
 static bool has_method(const struct endpoint *e, enum http_method m, bool is_status)
 {
-	if (m == HTTP_HEAD)
-		m = HTTP_GET;
+	m = handled_as(m);
 	if (m >= HTTP_METHOD_OTHER || (is_status && m != HTTP_GET))
 		return m == HTTP_OPTIONS;
 	return e->on[m] || m == HTTP_OPTIONS;
@@ -315,7 +353,7 @@ static bool read_arguments(struct call *c)
 
 static void run(struct call *c, bool is_status)
 {
-	enum http_method m = c->method == HTTP_HEAD ? HTTP_GET : c->method;
+	enum http_method m = handled_as(c->method);
 
 	if (!find_endpoint(c, is_status)) {
 		answer_not_found(c);

@@ -249,6 +249,58 @@ bool node_uses_plugin(const char *name)
 	return table.hooks && table.hooks->uses(table.hooks->arg, name);
 }
 
+struct value *node_plugins(struct arena *a, const char *name)
+{
+	return table.hooks ? table.hooks->plugins(table.hooks->arg, a, name) : value_array(a);
+}
+
+struct err *node_tell(const char *channel, str data)
+{
+	if (!table.hooks || !table.hooks->tell)
+		return NULL;
+	return table.hooks->tell(table.hooks->arg, channel, data);
+}
+
+void plugins_hear(str channel, str data)
+{
+	const struct plugin *p;
+
+	for (size_t i = 0; (p = plugin_at(i)); i++) {
+		for (const struct plugin_channel *c = p->channels; c && c->name; c++) {
+			if (str_is(channel, c->name))
+				c->heard(data);
+		}
+	}
+}
+
+/* ---- what pages answer -------------------------------------------------------------------- */
+
+void page_answer(struct page_call *c, int status)
+{
+	c->status = status;
+	c->type = c->body = STR("");
+}
+
+void page_answer_value(struct page_call *c, int status, const struct value *v)
+{
+	c->status = status;
+	c->type = STR("application/json; charset=utf-8");
+	c->body = json_text(c->a, v, JSON_COMPACT);
+}
+
+void page_answer_message(struct page_call *c, int status, const char *format, ...)
+{
+	struct value *v = value_object(c->a);
+	va_list args;
+
+	va_start(args, format);
+	value_set(c->a, v, STR("message"), value_str(c->a, str_vfmt(c->a, format, args)));
+	va_end(args);
+	page_answer_value(c, status, v);
+}
+
+/* ---- start and stop ------------------------------------------------------------------------ */
+
 void plugins_start(const struct plugin_node *node)
 {
 	const struct plugin *p;

@@ -31,6 +31,11 @@ struct plugin_node_hooks {
 	void (*figures)(void *arg, struct node_figures *ret) SUSPENDS;
 	struct value *(*targets)(void *arg, struct arena *a);
 	bool (*uses)(void *arg, const char *plugin);
+	struct value *(*plugins)(void *arg, struct arena *a, const char *name);
+	struct err *(*tell)(void *arg, const char *channel, str data)SUSPENDS; /* NULL: nobody */
 	void *arg;
 };
 void plugins_ask(const struct plugin_node_hooks *hooks); /* borrowed */
+
+/* A word of another node, for those of the enabled plugins that listen to its channel. */
+void plugins_hear(str channel, str data) SUSPENDS;

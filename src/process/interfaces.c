@@ -287,6 +287,27 @@ static bool uses(void *p, const char *plugin)
 	return false;
 }
 
+static struct value *configurations(void *p, struct arena *a, const char *plugin)
+{
+	struct interfaces *i = p;
+	struct held_config *held CLEANUP(held_config_drop) = configuration_hold(i->configuration);
+	struct value *all = value_array(a);
+
+	for (size_t k = 0; k < held->config.plugins.n; k++) {
+		const struct plugin_config *c = &held->config.plugins.v[k];
+		struct value *one;
+
+		if (!str_is(c->name, plugin))
+			continue;
+		one = value_object(a);
+		value_set(a, one, STR("id"), value_str(a, uuid_str(a, c->id)));
+		value_set(a, one, STR("config"), value_copy(a, c->config));
+		value_set(a, one, STR("enabled"), value_bool(a, c->enabled));
+		value_add(a, all, one);
+	}
+	return all;
+}
+
 /* What the cache of entities knows; true: it does. */
 static bool cache_find(void *p, struct arena *a, str key, struct value **ret)
 {
@@ -363,6 +384,8 @@ static void heard(void *p, str channel, str data)
 		hear_log_level(data);
 	else if (str_is(channel, "balancer:post_health"))
 		hear_health(p, data);
+	else
+		plugins_hear(channel, data);
 }
 
 static void log_reply(void *p, const struct api_request *r, const struct api_reply *reply,
@@ -480,7 +503,14 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		i->context.broadcast = broadcast;
 	configuration_listen(configuration, heard, i);
 	i->admin = admin_new(a, &i->context);
-	i->hooks = (struct plugin_node_hooks){ figures, all_targets, uses, i };
+	i->hooks = (struct plugin_node_hooks){
+		.figures = figures,
+		.targets = all_targets,
+		.uses = uses,
+		.plugins = configurations,
+		.tell = i->context.broadcast,
+		.arg = i,
+	};
 	plugins_ask(&i->hooks);
 	*ret = i;
 	for (int k = 0; k < 2; k++) {

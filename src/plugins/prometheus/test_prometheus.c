@@ -43,7 +43,9 @@ static bool uses(void *arg, const char *plugin)
 
 static const char *page(void)
 {
-	static const struct plugin_node_hooks hooks = { figures, targets, uses, NULL };
+	static const struct plugin_node_hooks hooks = { .figures = figures,
+							.targets = targets,
+							.uses = uses };
 	struct buf out CLEANUP(buf_done);
 
 	buf_init(&out, 0);
