@@ -32,6 +32,17 @@ static inline void list_add_front(struct list *head, struct list *item)
 	list_add(head->next, item);
 }
 
+static inline void list_add_all(struct list *head, struct list *from) /* moves them to the end */
+{
+	if (from->next == from)
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	list_init(from);
+}
+
 static inline void list_remove(struct list *item) /* may be called twice */
 {
 	item->prev->next = item->next;

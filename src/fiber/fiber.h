@@ -121,7 +121,7 @@ void gate_wake_all(struct gate *g);
 enum { IO_READ = 1, IO_WRITE = 2, IO_HUP = 4 /* peer closed or error: reading will tell */ };
 
 struct io {
-	int fd;
+	int fd; /* -1: closed, or told */
 	uint8_t ready;
 	bool is_registered, is_listener, is_kept;
 	struct loop *loop;
@@ -133,6 +133,11 @@ struct io {
 
 void io_init(struct io *io, int fd); /* fd must be non-blocking; borrowed */
 void io_done(struct io *io); /* forget it; call before close(fd); waits on it end as cancelled */
+
+/* An io without a descriptor, of the running loop: what it is ready for its owner tells,
+ * for a stream of a connection that several share.  All of the waits below work on it. */
+void io_init_told(struct io *io);
+void io_tell(struct io *io, int ready);
 
 static inline void io_clear(struct io *io, int what) /* EAGAIN or a short read came back */
 {

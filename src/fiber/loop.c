@@ -16,18 +16,6 @@
 
 static __thread struct loop *running;
 
-/* Moves all of from to the end of head. */
-static void list_add_all(struct list *head, struct list *from)
-{
-	if (list_is_empty(from))
-		return;
-	from->next->prev = head->prev;
-	head->prev->next = from->next;
-	from->prev->next = head;
-	head->prev = from->prev;
-	list_init(from);
-}
-
 struct loop *loop_self(void)
 {
 	return running;

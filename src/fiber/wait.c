@@ -18,9 +18,21 @@ void io_init(struct io *io, int fd)
 	list_init(&io->link);
 }
 
+void io_init_told(struct io *io)
+{
+	io_init(io, -1);
+	io->loop = loop_get();
+	io->is_registered = true;
+}
+
+void io_tell(struct io *io, int ready)
+{
+	io_happened(io, ready);
+}
+
 void io_done(struct io *io)
 {
-	if (io->is_registered)
+	if (io->is_registered && io->fd >= 0)
 		io->loop->poller->kind->remove(io->loop->poller, io, io->is_listener);
 	for (struct waiter *w = io->waiter; w; w = w->next) {
 		w->io = NULL;

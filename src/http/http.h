@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http - messages of HTTP/1.1, read strictly and written plainly (RFC 9110, 9112).
+/* http - messages, those of HTTP/1.1 read strictly and written plainly (RFC 9110, 9112).
  *
  * A head is parsed in place: every str points into the buffer that was read, so
  * that buffer must live as long as the message.  Names keep their case, order
@@ -50,7 +50,7 @@ enum http_body {
 	HTTP_BODY_NONE,
 	HTTP_BODY_LENGTH,
 	HTTP_BODY_CHUNKED,
-	HTTP_BODY_TO_CLOSE, /* responses only */
+	HTTP_BODY_TO_CLOSE, /* responses, and requests of HTTP/2: to the end of the stream */
 };
 
 enum http_method {
@@ -74,8 +74,9 @@ struct http_request {
 	bool has_query;
 	str authority; /* of an absolute-form target, else empty */
 	bool is_absolute;
-	str host;  /* the Host header as received; empty when HTTP/1.0 sent none */
-	int minor; /* HTTP/1.<minor>: 0 or 1 */
+	str host;   /* the Host header as received; empty when HTTP/1.0 sent none */
+	int minor;  /* HTTP/1.<minor>: 0 or 1; 1 of HTTP/2, too */
+	bool is_h2; /* it came by HTTP/2 (http/h2.h) */
 	struct http_headers headers;
 	enum http_body body;
 	int64_t length; /* of HTTP_BODY_LENGTH */
@@ -142,6 +143,7 @@ enum http_chunk http_chunked_next(struct http_chunked *c, const char *p, size_t 
 
 /* ---- writing ------------------------------------------------------------------ */
 
+str http_version(const struct http_request *r);      /* "HTTP/1.1", "HTTP/2.0" */
 str http_reason(int status);                         /* "Not Found"; "" when unknown */
 const char *http_date(int64_t wall_s, char out[30]); /* IMF-fixdate */
 /* Any of the three forms of RFC 9110 §5.6.7; false on everything else. */

@@ -212,3 +212,10 @@ bool http_date_parse(str text, int64_t *ret_wall_s)
 	}
 	return false;
 }
+
+str http_version(const struct http_request *r)
+{
+	if (r->is_h2)
+		return STR("HTTP/2.0");
+	return r->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
+}

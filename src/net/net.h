@@ -59,12 +59,24 @@ enum net_end {
 };
 
 struct sock {
-	struct io io;    /* io.fd is -1 when closed */
-	struct tls *tls; /* NULL: plain */
-	int error;       /* errno of the last failure */
+	struct io io;                 /* io.fd is -1 when closed */
+	struct tls *tls;              /* NULL: plain */
+	int error;                    /* errno of the last failure */
+	const struct sock_kind *kind; /* NULL: a socket of the kernel's */
+	void *stream;                 /* of that kind */
+};
+
+/* What a sock is that has no descriptor of its own: a stream of a connection that several
+ * share.  Its io is told.  The calls are those of the same names below. */
+struct sock_kind {
+	ssize_t (*try_read)(struct sock *s, void *p, size_t n);
+	ssize_t (*try_writev)(struct sock *s, struct iovec *iov, int n);
+	enum net_end (*shutdown_write)(struct sock *s);
+	void (*close)(struct sock *s, bool is_reset);
 };
 
 void sock_init(struct sock *s, int fd); /* takes a connected, non-blocking fd */
+void sock_init_stream(struct sock *s, const struct sock_kind *kind, void *stream);
 void sock_close(struct sock *s); /* at once; TLS says close_notify if it can; may come twice */
 void sock_reset(struct sock *s); /* closes with RST (SO_LINGER 0), so the other side notices */
 

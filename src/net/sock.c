@@ -24,8 +24,24 @@ void sock_init(struct sock *s, int fd)
 	io_init(&s->io, fd);
 }
 
+void sock_init_stream(struct sock *s, const struct sock_kind *kind, void *stream)
+{
+	*s = (struct sock){ .kind = kind, .stream = stream };
+	io_init_told(&s->io);
+}
+
+static void close_stream(struct sock *s, bool is_reset)
+{
+	if (s->stream)
+		s->kind->close(s, is_reset);
+	s->stream = NULL;
+	io_done(&s->io);
+}
+
 void sock_close(struct sock *s)
 {
+	if (s->kind)
+		close_stream(s, false);
 	if (s->io.fd < 0)
 		return;
 	if (s->tls)
@@ -39,6 +55,8 @@ void sock_reset(struct sock *s)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
+	if (s->kind)
+		close_stream(s, true);
 	if (s->io.fd < 0)
 		return;
 	if (s->tls)
@@ -58,7 +76,8 @@ const char *sock_error(const struct sock *s)
 
 void sock_keep(struct sock *s)
 {
-	io_keep(&s->io);
+	if (!s->kind)
+		io_keep(&s->io);
 }
 
 /* What errno means to who branches on it. */
@@ -93,6 +112,15 @@ enum net_end sock_wait(struct sock *s, int what, deadline until)
 static inline bool may_try(const struct sock *s, int what)
 {
 	return !s->io.is_registered || s->io.ready & what;
+}
+
+/* Of a stream that was closed, or of none. */
+static bool is_closed(struct sock *s)
+{
+	if (s->stream)
+		return false;
+	s->error = EBADF;
+	return true;
 }
 
 /* ---- connecting ------------------------------------------------------------------------- */
@@ -161,20 +189,30 @@ ssize_t plain_try_read(struct sock *s, void *p, size_t n)
 	return got < 0 ? NET_AGAIN : got;
 }
 
+static ssize_t try_read(struct sock *s, void *p, size_t n, int *ret_want)
+{
+	*ret_want = IO_READ;
+	if (s->tls)
+		return tls_try_read(s, p, n, ret_want);
+	if (unlikely(s->kind))
+		return is_closed(s) ? NET_FAILED : s->kind->try_read(s, p, n);
+	return plain_try_read(s, p, n);
+}
+
 ssize_t sock_try_read(struct sock *s, void *p, size_t n)
 {
 	int want;
 
 	assert(n > 0);
-	return s->tls ? tls_try_read(s, p, n, &want) : plain_try_read(s, p, n);
+	return try_read(s, p, n, &want);
 }
 
 ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until)
 {
 	assert(n > 0);
 	for (;;) {
-		int want = IO_READ;
-		ssize_t got = s->tls ? tls_try_read(s, p, n, &want) : plain_try_read(s, p, n);
+		int want;
+		ssize_t got = try_read(s, p, n, &want);
 
 		if (got != NET_AGAIN)
 			return got;
@@ -284,6 +322,8 @@ static ssize_t try_writev(struct sock *s, struct iovec *iov, int n, int *ret_wan
 	*ret_want = IO_WRITE;
 	if (s->tls)
 		return tls_try_writev(s, iov, n, ret_want);
+	if (unlikely(s->kind))
+		return is_closed(s) ? NET_FAILED : s->kind->try_writev(s, iov, n);
 	return plain_try_writev(s, iov, n < IOV_MAX ? n : IOV_MAX);
 }
 
@@ -360,6 +400,8 @@ enum net_end sock_shutdown_write(struct sock *s)
 {
 	if (s->tls)
 		return tls_shutdown_write(s);
+	if (s->kind)
+		return is_closed(s) ? NET_FAILED : s->kind->shutdown_write(s);
 	return shutdown(s->io.fd, SHUT_WR) < 0 ? failed(s, errno) : NET_OK;
 }
 

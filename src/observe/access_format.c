@@ -303,9 +303,15 @@ static str arg(const struct source *s)
 
 static str server_protocol(const struct source *s)
 {
-	if (!s->r->request)
+	return s->r->request ? http_version(s->r->request) : STR_NONE;
+}
+
+/* nginx: "h2" over TLS, "h2c" in clear. */
+static str http2(const struct source *s)
+{
+	if (!s->r->request || !s->r->request->is_h2)
 		return STR_NONE;
-	return s->r->request->minor ? STR("HTTP/1.1") : STR("HTTP/1.0");
+	return s->r->is_tls ? STR("h2") : STR("h2c");
 }
 
 static str server_name(const struct source *s)
@@ -547,7 +553,7 @@ static const struct variable variables[] = {
 
 	{ .name = "connection_time",          .find = nothing },
 	{ .name = "gzip_ratio",               .find = nothing },
-	{ .name = "http2",                    .find = nothing },
+	{ .name = "http2",                    .find = http2 },
 	{ .name = "limit_rate",               .find = nothing },
 	{ .name = "proxy_host",               .find = nothing },
 	{ .name = "proxy_port",               .find = nothing },

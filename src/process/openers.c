@@ -39,9 +39,10 @@ struct err *open_access_log(struct arena *a, const struct settings *s, const cha
 }
 
 struct err *open_server_tls(const struct settings *s, const char *property,
-			    const struct setting_certs *certs, tls_pick_fn *pick,
+			    const struct setting_certs *certs, tls_pick_fn *pick, bool has_h2,
 			    struct tls_context **ret)
 {
+	str names[] = { STR_INIT("h2"), STR_INIT("http/1.1") };
 	struct tls_cert *pair[2] = { NULL, NULL };
 	struct tls_server_options o = {
 		.protocols = s->http_tls.protocols,
@@ -50,7 +51,7 @@ struct err *open_server_tls(const struct settings *s, const char *property,
 		.session_tickets = s->http_tls.session_tickets,
 		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
 		.dhparam_pem = s->http_tls.dhparam,
-		.alpn = { (str[]){ STR_INIT("http/1.1") }, 1 },
+		.alpn = { has_h2 ? names : names + 1, has_h2 ? 2 : 1 },
 		.pick = pick,
 	};
 	struct err *e = NULL;

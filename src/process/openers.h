@@ -16,4 +16,4 @@ MUST_CHECK struct err *open_access_log(struct arena *a, const struct settings *s
 /* TLS with these default certificates; pick may be NULL. */
 MUST_CHECK struct err *open_server_tls(const struct settings *s, const char *property,
 				       const struct setting_certs *certs, tls_pick_fn *pick,
-				       struct tls_context **ret);
+				       bool has_h2, struct tls_context **ret);

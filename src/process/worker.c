@@ -323,6 +323,14 @@ static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
 	return s ? snapshot_certs(s, sni, ret) : 0;
 }
 
+static struct err *open_tls(struct worker *w)
+{
+	const struct settings *s = w->settings;
+
+	PASS(open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, false, &w->shared.tls));
+	return open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, true, &w->shared.tls_h2);
+}
+
 static struct err *start_dns(struct worker *w)
 {
 	struct dns_options o;
@@ -422,7 +430,7 @@ static struct err *make_worker(struct worker *w)
 	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled)
-		PASS(open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, &w->shared.tls));
+		PASS(open_tls(w));
 	PASS(open_access_log(w->arena, s, "proxy_access_log", &s->proxy_access, w->n_lanes,
 			     &w->shared.access_log));
 	return run_lanes(w);
@@ -488,6 +496,7 @@ static void end_worker(struct worker *w)
 	balance_store_drop(&w->balancers);
 	counters_drop(&w->shared.counters);
 	tls_context_drop(&w->shared.tls);
+	tls_context_drop(&w->shared.tls_h2);
 	err_forget();
 	arena_drop(&w->arena);
 }

@@ -115,6 +115,13 @@ static ssize_t take_length(struct body *b, char **ret)
 	return (ssize_t)n;
 }
 
+static ssize_t take_rest(struct body *b, char **ret)
+{
+	*ret = b->at;
+	b->at = b->end;
+	return b->end - *ret;
+}
+
 /* A piece of what is there; 0 when that gave no data. */
 static ssize_t take_piece(struct body *b, char **ret)
 {
@@ -126,9 +133,7 @@ static ssize_t take_piece(struct body *b, char **ret)
 		*ret = b->at;
 		n = decode_chunks(b, b->at);
 	} else {
-		*ret = b->at;
-		n = b->end - b->at;
-		b->at = b->end;
+		n = take_rest(b, ret);
 	}
 	if (n > 0)
 		b->received += (uint64_t)n;
@@ -181,13 +186,19 @@ bool body_gather(struct body *b, int64_t timeout_ms, str *ret, ssize_t *ret_end)
 				break;
 			n = sock_read(b->sock, b->end, (size_t)(room - b->end),
 				      deadline_in(timeout_ms));
+			if (n == NET_EOF && b->kind == HTTP_BODY_TO_CLOSE) {
+				b->is_done = true;
+				break;
+			}
 			if (n <= 0) {
 				*ret_end = n == NET_EOF ? NET_RESET : n;
 				return false;
 			}
 			b->end += n;
 		}
-		n = b->kind == HTTP_BODY_CHUNKED ? decode_chunks(b, out) : take_length(b, &piece);
+		n = b->kind == HTTP_BODY_CHUNKED  ? decode_chunks(b, out)
+		    : b->kind == HTTP_BODY_LENGTH ? take_length(b, &piece)
+						  : take_rest(b, &piece);
 		if (n < 0) {
 			*ret_end = n;
 			return false;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/h2.h"
 #include "serve/req.h"
 #include "serve/tunnel.h"
 
@@ -32,6 +33,7 @@ void client_close(struct client *c)
 		io_unpark(&c->sock.io);
 		counters_add(p->shared->counters, p->index, COUNTER_WAITING, -1);
 	}
+	h2_drop(&c->h2);
 	sock_close(&c->sock);
 	put_block(c);
 	list_remove(&c->link);
@@ -46,21 +48,39 @@ void client_close(struct client *c)
 	}
 }
 
-static void on_timer(struct timer *t)
+static void resume(struct client *c)
 {
-	client_close(CONTAINER(t, struct client, timer));
-}
-
-static void on_readable(struct io *io)
-{
-	struct client *c = CONTAINER(CONTAINER(io, struct sock, io), struct client, sock);
-
 	c->is_parked = false;
 	counters_add(c->proxy->shared->counters, c->proxy->index, COUNTER_WAITING, -1);
 	timer_clear(&c->timer);
 	list_remove(&c->link);
 	list_add(&c->proxy->clients, &c->link);
 	fiber_start_now("request", run, c);
+}
+
+static void on_readable(struct io *io)
+{
+	resume(CONTAINER(CONTAINER(io, struct sock, io), struct client, sock));
+}
+
+/* HTTP/2 says goodbye before it goes. */
+static void leave_h2(struct client *c)
+{
+	h2_leave(c->h2);
+	if (!c->is_parked)
+		return;
+	io_unpark(&c->sock.io);
+	resume(c);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct client *c = CONTAINER(t, struct client, timer);
+
+	if (c->h2 && !h2_is_leaving(c->h2))
+		leave_h2(c);
+	else
+		client_close(c);
 }
 
 /* While it drains, a client that was promised keep-alive gets the time to come with
@@ -98,9 +118,12 @@ static void park(struct client *c)
 	io_park(&c->sock.io, on_readable);
 }
 
-void client_hurry(struct client *c)
+void client_drain(struct client *c)
 {
-	timer_set(&c->timer, deadline_in(leave_ms(c)));
+	if (c->h2)
+		leave_h2(c);
+	else if (c->is_parked)
+		timer_set(&c->timer, deadline_in(leave_ms(c)));
 }
 
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
@@ -244,10 +267,11 @@ static enum turn next_turn(struct req *r)
 	return c->begin < c->end || sock_has_pending(&c->sock) ? TURN_AGAIN : TURN_PARK;
 }
 
-/* The body behind a head of n bytes, and what came of it. */
-static void start_body(struct req *r, ssize_t n)
+/* The body behind the head, and what came of it. */
+static void start_body(struct req *r)
 {
 	struct client *c = r->client;
+	size_t n = c->connection ? 0 : r->head_size; /* a stream's head is not in the block */
 	char *front, *end;
 
 	if (!c->block) {
@@ -261,19 +285,42 @@ static void start_body(struct req *r, ssize_t n)
 		c->likes_blocks = false;
 }
 
-static enum turn serve_one(struct client *c)
+struct req *req_new(struct client *c, struct arena *a)
 {
-	struct proxy *p = c->proxy;
-	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct req *r = NEW(a, struct req);
-	enum turn turn;
-	ssize_t n;
 
 	r->client = c;
-	r->proxy = p;
+	r->proxy = c->proxy;
 	r->arena = a;
 	r->start_ms = loop_now_ms();
 	r->connect_ms = r->header_ms = -1;
+	return r;
+}
+
+void client_serve(struct req *r, ssize_t n)
+{
+	struct counters *counters = r->proxy->shared->counters;
+	int index = r->proxy->index;
+
+	counters_add(counters, index, COUNTER_REQUESTS, 1);
+	counters_add(counters, index, COUNTER_WRITING, 1);
+	if (n < 0) {
+		serve_bad_head(r, (int)-n);
+	} else {
+		r->head_size = (size_t)n;
+		start_body(r);
+		serve(r);
+	}
+	counters_add(counters, index, COUNTER_WRITING, -1);
+}
+
+static enum turn serve_one(struct client *c)
+{
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	struct req *r = req_new(c, a);
+	enum turn turn;
+	ssize_t n;
+
 	n = c->block || c->likes_blocks ? HTTP_LONG : read_short_head(r);
 	if (n == HTTP_LONG)
 		n = read_head(r);
@@ -288,16 +335,7 @@ static enum turn serve_one(struct client *c)
 		return TURN_CLOSE;
 	}
 	c->requests++;
-	counters_add(p->shared->counters, p->index, COUNTER_REQUESTS, 1);
-	counters_add(p->shared->counters, p->index, COUNTER_WRITING, 1);
-	if (n < 0) {
-		serve_bad_head(r, (int)-n);
-	} else {
-		r->head_size = (size_t)n;
-		start_body(r, n);
-		serve(r);
-	}
-	counters_add(p->shared->counters, p->index, COUNTER_WRITING, -1);
+	client_serve(r, n);
 	turn = next_turn(r);
 	body_done(&r->body);
 	err_forget();
@@ -348,7 +386,9 @@ static bool hear_proxy(struct client *c)
 
 static bool handshake(struct client *c)
 {
-	struct err *e = tls_accept(&c->sock, c->proxy->shared->tls, c, greeting_deadline(c));
+	const struct proxy_shared *shared = c->proxy->shared;
+	struct tls_context *context = c->listener->http2 ? shared->tls_h2 : shared->tls;
+	struct err *e = tls_accept(&c->sock, context, c, greeting_deadline(c));
 	char ip[ADDRESS_TEXT];
 
 	if (!e) {
@@ -369,6 +409,21 @@ static bool greet(struct client *c)
 	       (!c->listener->ssl || handshake(c));
 }
 
+/* By the protocol that the client has chosen. */
+static enum turn serve_protocol(struct client *c)
+{
+	switch (client_speaks_h2(c)) {
+	case 0:
+		return serve_one(c);
+	case 1:
+		return client_run_h2(c) ? TURN_PARK : TURN_CLOSE;
+	case NET_AGAIN:
+		return TURN_PARK;
+	default:
+		return TURN_CLOSE;
+	}
+}
+
 static void run(void *arg)
 {
 	struct client *c = arg;
@@ -377,7 +432,7 @@ static void run(void *arg)
 	if (!c->is_greeted && !greet(c))
 		turn = TURN_CLOSE;
 	while (turn == TURN_AGAIN)
-		turn = serve_one(c);
+		turn = unlikely(c->listener->http2) ? serve_protocol(c) : serve_one(c);
 	if (turn == TURN_TUNNEL) {
 		tunnel_run(c->tunnel);
 		return;
@@ -388,5 +443,7 @@ static void run(void *arg)
 		park(c);
 		return;
 	}
-	client_close(c);
+	c->is_over = true;
+	if (!c->streams)
+		client_close(c);
 }

@@ -7,7 +7,8 @@
  *	               └───────────── parked ◄── nothing to read yet
  *
  * A parked connection has no fiber, no stack and no buffer: this struct is all
- * that it costs. */
+ * that it costs.  One that speaks HTTP/2 serves streams instead of heads, and each
+ * stream is a client too (client_h2.c). */
 #pragma once
 
 #include "net/proxy_protocol.h"
@@ -27,20 +28,47 @@ struct client {
 	uint32_t begin, end;
 	uint64_t serial;
 	unsigned requests;
-	deadline keep_until;   /* life of the connection at most */
-	struct tunnel *tunnel; /* that has taken the connection over, or NULL */
-	struct fiber *watched; /* to be cancelled when the client hangs up, or NULL */
-	bool is_trusted;       /* peer is one of trusted_ips */
-	bool is_greeted;       /* PROXY header and handshake are behind it */
+	deadline keep_until;       /* life of the connection at most */
+	struct tunnel *tunnel;     /* that has taken the connection over, or NULL */
+	struct fiber *watched;     /* to be cancelled when the client hangs up, or NULL */
+	struct h2 *h2;             /* the connection speaks HTTP/2; else NULL */
+	struct client *connection; /* of a stream, which is all it is; else NULL */
+	unsigned streams;          /* of a connection: that have not gone yet */
+	bool is_trusted;           /* peer is one of trusted_ips */
+	bool is_greeted;           /* PROXY header and handshake are behind it */
 	bool is_tls;
 	bool likes_blocks; /* its last head came with more behind it, or was long */
 	bool is_parked;
+	bool is_over; /* the last of its streams closes it */
 };
 
 /* Takes over an accepted, non-blocking descriptor. */
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer);
 void client_close(struct client *c);
-void client_hurry(struct client *c); /* parked: little time is left for its next request */
+void client_drain(struct client *c); /* little time is left for its next request */
+
+/* The connection below a stream, else the client itself. */
+static inline struct client *client_connection(struct client *c)
+{
+	return c->connection ? c->connection : c;
+}
+
+/* NULL: in clear. */
+static inline const struct tls *client_tls(const struct client *c)
+{
+	return c->connection ? c->connection->sock.tls : c->sock.tls;
+}
+
+/* A request whose head has n bytes, or is answered with the status -n: from there to its
+ * log line. */
+struct req *req_new(struct client *c, struct arena *a);
+void client_serve(struct req *r, ssize_t n) SUSPENDS;
+
+/* Does the connection speak HTTP/2?  1, 0, NET_AGAIN: nothing came yet, or NET_RESET. */
+ssize_t client_speaks_h2(struct client *c) SUSPENDS;
+
+/* Serves its streams; true: it is idle, to be parked, false: it is over. */
+bool client_run_h2(struct client *c) SUSPENDS;
 
 /* While the running fiber waits for something else than the client: when that hangs up, the
  * fiber is cancelled.  A client that goes on speaking in between is not watched any more. */

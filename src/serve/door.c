@@ -99,7 +99,7 @@ str req_server_ip(const struct req *r)
 	char text[ADDRESS_TEXT];
 	size_t n;
 
-	if (getsockname(r->client->sock.io.fd, &here.any, &here.size) < 0)
+	if (getsockname(client_connection(r->client)->sock.io.fd, &here.any, &here.size) < 0)
 		return STR("");
 	n = address_ip(&here, text);
 	return str_copy(r->arena, str_at(text, n));

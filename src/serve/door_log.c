@@ -67,11 +67,12 @@ static struct value *query_value(struct req *r)
 static void add_tls(struct req *r, struct value *to)
 {
 	struct value *v = value_object(r->arena);
+	const struct tls *tls = client_tls(r->client);
 
-	if (!r->client->sock.tls)
+	if (!tls)
 		return;
-	set(r, v, "version", value_text(r->arena, tls_version(r->client->sock.tls)));
-	set(r, v, "cipher", value_text(r->arena, tls_cipher(r->client->sock.tls)));
+	set(r, v, "version", value_text(r->arena, tls_version(tls)));
+	set(r, v, "cipher", value_text(r->arena, tls_cipher(tls)));
 	set(r, v, "client_verify", value_text(r->arena, "NONE"));
 	set(r, to, "tls", v);
 }

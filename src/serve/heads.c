@@ -2,18 +2,20 @@
 /* The heads that the gateway writes: to the upstream and to the
  * client.  Both are bytes in a block, made in one pass over the fields
  * that came. */
+#include "http/h2.h"
 #include "serve/req.h"
-
 #include <assert.h>
 
 #define EXTRA 2048 /* room for what we add ourselves, beyond text that came */
 
 /* ---- writing ------------------------------------------------------------------ */
 
-/* The block is sized beforehand; `left` proves it. */
+/* Text in a block that is sized beforehand (HTTP/1.1), or a list of fields (HTTP/2). */
 struct out {
 	struct block *block;
 	char *p;
+	struct arena *arena;
+	struct http_headers *fields; /* NULL: text */
 };
 
 static bool out_open(struct out *o, size_t size)
@@ -56,6 +58,10 @@ static void add_int(struct out *o, int64_t x)
 
 static void add_field(struct out *o, str name, str value)
 {
+	if (unlikely(o->fields)) {
+		http_add(o->arena, o->fields, name, value);
+		return;
+	}
 	add(o, name);
 	ADD(o, ": ");
 	add(o, value);
@@ -64,6 +70,10 @@ static void add_field(struct out *o, str name, str value)
 
 static void add_number(struct out *o, str name, int64_t x)
 {
+	if (unlikely(o->fields)) {
+		http_add(o->arena, o->fields, name, str_fmt(o->arena, "%lld", (long long)x));
+		return;
+	}
 	add(o, name);
 	ADD(o, ": ");
 	add_int(o, x);
@@ -260,7 +270,7 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 {
 	const struct http_headers *in = &r->in.headers;
 	str host = host_for_upstream(r), method = req_method(r);
-	struct out o;
+	struct out o = { 0 };
 
 	if (!out_open(&o, method.n + r->upstream_path.n + host.n + r->host.n + r->in.path.n +
 				  r->forwarded_prefix.n + size_of(in) + EXTRA))
@@ -333,6 +343,11 @@ static bool ends_here(const struct http_headers *reply, const struct http_header
 	return h->id != HTTP_UPGRADE && h->id != HTTP_CONTENT_LENGTH && is_named_by(reply, h->name);
 }
 
+static str with_charset(struct arena *a, str type, str charset)
+{
+	return str_fmt(a, STRF "; charset=" STRF, STRV(type), STRV(charset));
+}
+
 static void add_reply_fields(struct out *o, const struct req *r, enum http_body framing)
 {
 	const struct http_headers *reply = &r->reply;
@@ -348,12 +363,7 @@ static void add_reply_fields(struct out *o, const struct req *r, enum http_body 
 			continue;
 		if (h->id == HTTP_CONTENT_TYPE && charset.n && takes_charset(h->value) &&
 		    !http_get(reply, HTTP_CONTENT_ENCODING)) {
-			add(o, h->name);
-			ADD(o, ": ");
-			add(o, h->value);
-			ADD(o, "; charset=");
-			add(o, charset);
-			ADD(o, "\r\n");
+			add_field(o, h->name, with_charset(r->arena, h->value, charset));
 			continue;
 		}
 		add_field(o, h->name, h->value);
@@ -410,11 +420,36 @@ static size_t debug_size(const struct req *r)
 	return n + (r->service ? r->service->service->name.n : 0) + 256;
 }
 
+/* The head goes to the stream at once. */
+static struct block *head_for_stream(struct req *r, enum http_body framing, int64_t length,
+				     uint32_t *ret_n)
+{
+	struct http_headers fields = { 0 };
+	struct out o = { .arena = r->arena, .fields = &fields };
+	bool is_end = framing == HTTP_BODY_NONE || r->in.method == HTTP_HEAD ||
+		      (framing == HTTP_BODY_LENGTH && length == 0);
+
+	add_number(&o, STR(":status"), r->status);
+	add_reply_fields(&o, r, framing);
+	if (!http_get(&r->reply, HTTP_DATE))
+		add_field(&o, STR("date"), str_of(proxy_date(r->proxy)));
+	if (framing == HTTP_BODY_LENGTH && !http_get(&r->reply, HTTP_CONTENT_LENGTH))
+		add_number(&o, STR("content-length"), length);
+	add_tokens(&o, r);
+	add_debug(&o, r);
+	h2_answer(&r->client->sock, &fields, is_end);
+	r->bytes_sent = size_of(&fields);
+	*ret_n = 0;
+	return block_get(BLOCK_SMALL);
+}
+
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n)
 {
-	struct out o;
+	struct out o = { 0 };
 
+	if (r->in.is_h2)
+		return head_for_stream(r, framing, length, ret_n);
 	if (!out_open(&o, r->reason.n + size_of(&r->reply) + debug_size(r) + EXTRA))
 		return NULL;
 	ADD(&o, "HTTP/1.1 ");

@@ -52,7 +52,9 @@ void proxy_drain(struct proxy *p, void (*done)(void *), void *arg)
 	p->on_drained = done;
 	p->on_drained_arg = arg;
 	list_for_each (&p->idle, struct client, link, c)
-		client_hurry(c);
+		client_drain(c);
+	list_for_each (&p->clients, struct client, link, c)
+		client_drain(c);
 	if (p->client_count == 0 && p->on_drained) {
 		p->on_drained = NULL;
 		done(arg);

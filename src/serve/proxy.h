@@ -20,6 +20,7 @@ struct proxy_shared {
 	struct counters *counters;
 	struct access_log *access_log; /* NULL: off */
 	struct tls_context *tls;       /* of the ssl listeners; NULL: there are none */
+	struct tls_context *tls_h2;    /* of those that say http2, too */
 	struct http_limits limits;
 	enum error_type error_type;
 	const char *body_folder; /* for bodies that are kept in files */

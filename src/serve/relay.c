@@ -113,6 +113,8 @@ static enum http_body framing_for_client(struct req *r, const struct http_respon
 		return HTTP_BODY_LENGTH;
 	if (response->body == HTTP_BODY_NONE)
 		return HTTP_BODY_NONE;
+	if (r->in.is_h2)
+		return HTTP_BODY_TO_CLOSE;
 	if (r->in.minor >= 1)
 		return HTTP_BODY_CHUNKED;
 	r->keep_alive = false;
@@ -225,6 +227,7 @@ static bool flow(struct outflow *o, struct iovec *iov, int n)
 
 	if (!o->is_buffered)
 		return send_all(client, iov, n, o->send_ms, NULL) == 1 ? true : gone(o);
+	iov_advance(&iov, &n, 0); /* the head of a stream went ahead */
 	while (!o->is_behind && n) {
 		sent = sock_try_writev(client, iov, n);
 		if (sent == NET_AGAIN)
@@ -370,6 +373,8 @@ static enum outcome relay_answer(struct trial *t)
 	end_link(t, is_whole, &b);
 	body_done(&b);
 	is_whole = is_whole && drain_all(&o);
+	if (r->in.is_h2)
+		r->trailers = str_copy(r->arena, buf_str(&trailers));
 	if (o.is_behind)
 		spool_done(&o.spool);
 	if (!is_whole &&

@@ -17,7 +17,7 @@ static void settle_body(struct req *r)
 {
 	int64_t timeout_ms = r->proxy->shared->settings->proxy_http.lingering_timeout;
 
-	if (!r->keep_alive || r->body.is_done)
+	if (!r->keep_alive || r->body.is_done || r->in.is_h2) /* whose stream ends here */
 		return;
 	if (!body_discard(&r->body, DISCARD_MOST, timeout_ms))
 		r->keep_alive = false;

@@ -56,6 +56,7 @@ struct req {
 		reply; /* fields of the reply; framing and connection are left out when written */
 	int upstream_code; /* status of the upstream's answer; 0: none */
 	int tried_status;  /* of the last try: the answer's, or 502 or 504 */
+	str trailers;      /* of HTTP/2: lines that follow the body */
 	uint64_t bytes_sent, body_bytes_sent;
 	int64_t answered_ms; /* the reply's head was ready */
 	bool is_proxied;     /* carries the latencies of a proxied reply, not of an own one */

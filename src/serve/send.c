@@ -8,6 +8,7 @@
 #include "serve/forward.h"
 
 #include "base/log.h"
+#include "http/h2.h"
 
 static int64_t body_timeout(const struct req *r)
 {
@@ -34,6 +35,14 @@ static enum outcome client_failed(struct trial *t, ssize_t end)
 
 /* ---- taking the body in ------------------------------------------------------------ */
 
+static void invite_stream(struct req *r)
+{
+	struct http_headers fields = { 0 };
+
+	http_add(r->arena, &fields, STR(":status"), STR("100"));
+	h2_answer(&r->client->sock, &fields, false);
+}
+
 bool body_invite(struct req *r)
 {
 	struct iovec iov = { (char *)(uintptr_t) "HTTP/1.1 100 Continue\r\n\r\n", 25 };
@@ -41,6 +50,10 @@ bool body_invite(struct req *r)
 	if (!r->in.expects_continue || r->body.is_done || r->body.at != r->body.end)
 		return true;
 	r->in.expects_continue = false;
+	if (r->in.is_h2) {
+		invite_stream(r);
+		return true;
+	}
 	return send_all(&r->client->sock, &iov, 1,
 			r->proxy->shared->settings->proxy_http.send_timeout, NULL) == 1;
 }
@@ -177,7 +190,7 @@ static enum outcome stream_body(struct trial *t, struct iovec *iov, int n)
 {
 	struct req *r = t->r;
 	struct io_want answer = { &t->link->sock.io, IO_READ };
-	bool is_chunked = r->body.kind == HTTP_BODY_CHUNKED, is_early = false;
+	bool is_chunked = r->body.kind != HTTP_BODY_LENGTH, is_early = false;
 
 	t->is_body_taken = true;
 	for (;;) {
@@ -242,7 +255,7 @@ static int64_t length_to_send(const struct trial *t)
 		return (int64_t)spool_size(&t->spool);
 	if (r->body.kind == HTTP_BODY_LENGTH)
 		return r->in.length;
-	return r->body.kind == HTTP_BODY_CHUNKED ? LENGTH_CHUNKED : LENGTH_NONE;
+	return r->body.kind == HTTP_BODY_NONE ? LENGTH_NONE : LENGTH_CHUNKED;
 }
 
 enum outcome send_request(struct trial *t)

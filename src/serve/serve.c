@@ -99,8 +99,8 @@ static enum verdict find_route(struct req *r)
 		.headers = &r->in.headers,
 	};
 
-	if (r->client->sock.tls)
-		q.sni = tls_sni(r->client->sock.tls);
+	if (r->client->is_tls)
+		q.sni = tls_sni(client_tls(r->client));
 	if (!r->snap || !router_find(r->snap->router, &q, r->arena, &r->match)) {
 		reply_message(r, 404, "no Route matched with those values");
 		return DONE;
@@ -109,7 +109,7 @@ static enum verdict find_route(struct req *r)
 	r->service = r->route->service;
 	if (insist_on_tls(r) == DONE)
 		return DONE;
-	if (r->route->is_grpc) { /* HTTP/2 is what gRPC stands on */
+	if (r->route->is_grpc && !r->in.is_h2) { /* HTTP/2 is what gRPC stands on */
 		reply_upgrade(r, "HTTP/2", "Please use HTTP2 protocol");
 		return DONE;
 	}
@@ -176,7 +176,7 @@ void log_request(struct req *r)
 	record = (struct access_record){
 		.client = &r->client_address,
 		.peer = &c->peer,
-		.local = local_address(c),
+		.local = local_address(client_connection(c)),
 		.request = r->in.target.n ? &r->in : NULL, /* else there was no request line */
 		.status = r->status,
 		.bytes_sent = r->bytes_sent,
@@ -200,10 +200,10 @@ void log_request(struct req *r)
 		record.request_line = request_line(r);
 		record.request_length = r->head_size + r->body.received;
 	}
-	if (c->sock.tls) {
-		record.tls_version = tls_version(c->sock.tls);
-		record.tls_cipher = tls_cipher(c->sock.tls);
-		record.sni = tls_sni(c->sock.tls);
+	if (c->is_tls) {
+		record.tls_version = tls_version(client_tls(c));
+		record.tls_cipher = tls_cipher(client_tls(c));
+		record.sni = tls_sni(client_tls(c));
 	}
 	access_log_write(log, &record);
 }

@@ -192,7 +192,7 @@ static void finish_root(struct req *r, struct trace *t)
 			     STRV(r->in.target)));
 	span_set_str(t, root, "http.host", r->host);
 	span_set_str(t, root, "http.scheme", scheme);
-	span_set_str(t, root, "http.flavor", r->in.minor == 0 ? STR("1.0") : STR("1.1"));
+	span_set_str(t, root, "http.flavor", str_from(http_version(&r->in), 5));
 	span_set_str(t, root, "net.peer.ip", r->client_ip);
 	span_set_int(t, root, "http.status_code", r->status);
 	span_end(root, trace_now(t));

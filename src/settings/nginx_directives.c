@@ -107,6 +107,15 @@ static bool take_count(const struct use *u)
 	return true;
 }
 
+#define STREAMS_MOST 10000 /* of an HTTP/2 connection */
+
+static bool take_streams(const struct use *u)
+{
+	int64_t n;
+
+	return str_to_int(u->value, &n) && n >= 1 && n <= STREAMS_MOST && take_count(u);
+}
+
 static bool on_off(str text, bool *ret)
 {
 	*ret = str_is(text, "on");
@@ -444,6 +453,7 @@ static const struct directive directives[] = {
 	{ STR_INIT("keepalive_timeout"),           ANY_HTTP,   take_keepalive,      0,                             "one or two times such as 75s" },
 	{ STR_INIT("keepalive_time"),              ANY_HTTP,   take_time,           AT(keepalive_time),            A_TIME },
 	{ STR_INIT("keepalive_requests"),          ANY_HTTP,   take_count,          AT(keepalive_requests),        A_COUNT },
+	{ STR_INIT("http2_max_concurrent_streams"), ANY_HTTP,  take_streams,        AT(http2_max_concurrent_streams), "a number from 1 to 10000" },
 	{ STR_INIT("lingering_close"),             ANY_HTTP,   take_lingering,      0,                             "on, off or always" },
 	{ STR_INIT("lingering_time"),              ANY_HTTP,   take_time,           AT(lingering_time),            A_TIME },
 	{ STR_INIT("lingering_timeout"),           ANY_HTTP,   take_time,           AT(lingering_timeout),         A_TIME },
@@ -608,6 +618,7 @@ static const struct http_tuning nginx_defaults = {
 	.keepalive_timeout = 75 * 1000,
 	.keepalive_time = 3600 * 1000,
 	.keepalive_requests = 1000,
+	.http2_max_concurrent_streams = 128,
 	.lingering_time = 30 * 1000,
 	.lingering_timeout = 5 * 1000,
 	.tcp_nodelay = true,

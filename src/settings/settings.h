@@ -140,6 +140,7 @@ struct http_tuning {
 	int64_t keepalive_header_timeout; /* what a Keep-Alive header tells; 0: none */
 	int64_t keepalive_time;           /* life of a connection at most */
 	int64_t keepalive_requests;
+	int64_t http2_max_concurrent_streams;
 	enum lingering lingering_close;
 	int64_t lingering_time, lingering_timeout;
 	bool tcp_nodelay;
