@@ -2,13 +2,14 @@
 """Consumers and credentials of a PostgreSQL database: found on demand, kept, forgotten when
 somebody changes them, and served while the database is away."""
 import json
+import socket
 import uuid
 
 import pytest
 
 from harness.client import ask
 from harness.postgres import Postgres
-from harness.waits import wait_for
+from harness.waits import patience, wait_for
 
 UNEXPECTED = {'message': 'An unexpected error occurred'}
 STRANGER = '00000000-0000-4000-8000-00000000abcd'  # the node_id of a Kong beside us
@@ -327,3 +328,32 @@ def test_health_that_was_set_by_hand_is_told_to_the_fleet(fleet):
         wait_for(lambda: health(gw) == ['UNHEALTHY'], 'the word to be heard')
     fleet.tell('nonsense', 'balancer:post_health')
     fleet.tell('a|b|c|d|e|f', 'balancer:post_health')
+
+
+def test_what_is_kept_has_a_size_that_is_shown(fleet):
+    node = fleet.node(mem_cache_size='8m')
+    assert get(node, 'unknown').status == 401
+    zones = node.api('/status?unit=b').json()['memory']['lua_shared_dicts']
+    assert zones['kong_db_cache']['capacity'] == 8 << 20
+    assert 0 < zones['kong_db_cache_miss']['allocated_slabs'] < zones['kong_db_cache_miss']['capacity']
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(('127.0.0.1', 0))
+        sink.settimeout(patience(10))
+        call(node, 'POST', '/plugins', {'name': 'statsd', 'config': {
+            'host': '127.0.0.1', 'port': sink.getsockname()[1], 'udp_packet_size': 1400, 'metrics': [
+                {'name': 'status_count_per_workspace', 'stat_type': 'counter', 'sample_rate': 1},
+                {'name': 'shdict_usage', 'stat_type': 'gauge', 'sample_rate': 1}]}})
+        sink.setblocking(False)
+
+        def lines():
+            get(node)
+            try:
+                return sink.recv(65536).decode().split('\n')
+            except BlockingIOError:
+                return None
+        said = wait_for(lines, 'figures')
+    assert said[0] == f'kong.service.s.workspace.{fleet.workspace}.status.401:1|c'
+    begin = f'kong.node.{socket.gethostname().replace(".", "_")}.shdict.kong_db_cache'
+    assert f'{begin}.capacity:{8 << 20}|g' in said
+    assert [line.split(':')[0] for line in said[1:]] == [
+        f'{begin}{of}.{what}' for of in ('', '_miss') for what in ('free_space', 'capacity')]

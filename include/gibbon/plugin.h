@@ -336,6 +336,12 @@ const struct plugin_node *plugin_node(void);
 
 struct req_figures req_figures(const struct req *r);
 
+/* The workspace that everything is in: "default". */
+struct workspace {
+	str id, name;
+};
+struct workspace req_workspace(const struct req *r);
+
 /* ---- what else plugins need -------------------------------------------------------------- */
 
 /* "10.0.0.0/8", "::1"; NULL when it is none. */
@@ -372,6 +378,15 @@ struct node_figures node_figures(void) SUSPENDS;
 /* {upstream's name: {target: {"health", "data": {"addresses": [{"ip", "port", "health"}]}}}},
  * in a; for pages alone. */
 struct value *node_targets(struct arena *a);
+
+/* Memory with a ceiling that all loops share, by the names that Kong has for it: what is known
+ * of a database.  Any thread; how many there are. */
+struct node_zone {
+	const char *name;
+	uint64_t used_bytes, size_bytes;
+};
+#define NODE_ZONES 8
+size_t node_zones(struct node_zone ret[NODE_ZONES]);
 
 /* Is a plugin of that name configured and enabled anywhere?  For pages alone. */
 bool node_uses_plugin(const char *name);

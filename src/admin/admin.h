@@ -15,18 +15,14 @@
 #include "settings/settings.h"
 #include "store/declarative.h"
 #include "store/store.h"
+#include <gibbon/plugin.h>
 
 /* What GET /status shows. */
-struct admin_memory {
-	const char *name; /* of a shared memory zone */
-	uint64_t used_bytes, size_bytes;
-};
-
 struct admin_status {
 	uint64_t connections_active, connections_reading, connections_writing, connections_waiting;
 	uint64_t connections_accepted, connections_handled, total_requests;
 	uint64_t worker_bytes; /* resident memory of this process */
-	struct admin_memory zones[16];
+	struct node_zone zones[NODE_ZONES];
 	size_t n_zones;
 	bool is_database_reachable;
 	bool has_hash; /* a node without a database */

@@ -50,7 +50,7 @@ static void status(void *arg, struct admin_status *ret)
 	ret->connections_active = 3;
 	ret->total_requests = 12345;
 	ret->worker_bytes = 3 * 1024 * 1024;
-	ret->zones[0] = (struct admin_memory){ "kong", 1024 * 1024, 5 * 1024 * 1024 };
+	ret->zones[0] = (struct node_zone){ "kong", 1024 * 1024, 5 * 1024 * 1024 };
 	ret->n_zones = 1;
 	ret->has_hash = true;
 	memcpy(ret->configuration_hash, "00000000000000000000000000000000", 33);

@@ -244,6 +244,11 @@ struct value *node_targets(struct arena *a)
 	return table.hooks ? table.hooks->targets(table.hooks->arg, a) : value_object(a);
 }
 
+size_t node_zones(struct node_zone ret[NODE_ZONES])
+{
+	return table.hooks ? table.hooks->zones(table.hooks->arg, ret) : 0;
+}
+
 bool node_uses_plugin(const char *name)
 {
 	return table.hooks && table.hooks->uses(table.hooks->arg, name);

@@ -31,6 +31,7 @@ struct plugin_node_hooks {
 	void (*figures)(void *arg, struct node_figures *ret) SUSPENDS;
 	struct value *(*targets)(void *arg, struct arena *a);
 	bool (*uses)(void *arg, const char *plugin);
+	size_t (*zones)(void *arg, struct node_zone ret[NODE_ZONES]); /* any thread */
 	struct value *(*plugins)(void *arg, struct arena *a, const char *name);
 	struct err *(*tell)(void *arg, const char *channel, str data)SUSPENDS; /* NULL: nobody */
 	void *arg;

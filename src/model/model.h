@@ -176,4 +176,5 @@ struct config {
 	CONFIG_LIST(key, keys);
 	CONFIG_LIST(entity_list, more);
 	char hash[33]; /* configuration_hash: 32 hex digits */
+	str workspace; /* id of the one called default, which everything is in */
 };

@@ -67,6 +67,12 @@ static inline struct value *test_json(const char *text)
 	return v;
 }
 
+static inline void test_use(const struct config *config)
+{
+	test.snap.config = config;
+	test.snap.directory = directory_new(test.a, config);
+}
+
 /* All plugins enabled, no consumers. */
 static inline void test_begin(void)
 {
@@ -85,7 +91,7 @@ static inline void test_begin(void)
 	entities_start(&o);
 	test.shared.settings = &test.settings;
 	test.proxy.shared = &test.shared;
-	test.snap.directory = directory_new(test.a, &(struct config){ 0 });
+	test_use(NEW(test.a, struct config));
 }
 
 static inline void test_config(const char *document)
@@ -98,7 +104,7 @@ static inline void test_config(const char *document)
 	if (!declarative_parse(test.a, str_of(document), &o, &test.config, &error))
 		fail_msg(STRF " " STRF, STRV(error.message),
 			 STRV(json_text(test.a, error.fields, JSON_COMPACT)));
-	test.snap.directory = directory_new(test.a, declarative_config(test.config));
+	test_use(declarative_config(test.config));
 }
 
 static inline struct req *test_request(const char *method, const char *target, const char *headers)

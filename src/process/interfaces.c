@@ -87,6 +87,20 @@ static bool is_reachable(struct interfaces *i)
 	return err.code == DB_OK;
 }
 
+static size_t zones(void *p, struct node_zone ret[NODE_ZONES])
+{
+	struct interfaces *i = p;
+	struct lookup *l = configuration_lookup(i->configuration);
+	struct cache_stats s;
+
+	if (!l)
+		return 0;
+	s = entity_cache_stats(lookup_cache(l));
+	ret[0] = (struct node_zone){ "kong_db_cache", s.bytes, s.bytes_most };
+	ret[1] = (struct node_zone){ "kong_db_cache_miss", s.missing_bytes, s.missing_bytes_most };
+	return 2;
+}
+
 static void status(void *p, struct admin_status *ret)
 {
 	struct interfaces *i = p;
@@ -106,6 +120,7 @@ static void status(void *p, struct admin_status *ret)
 	};
 	if (ret->connections_active > waiting + writing)
 		ret->connections_reading = ret->connections_active - waiting - writing;
+	ret->n_zones = zones(i, ret->zones);
 	add_servers(i, ret);
 	memcpy(ret->configuration_hash, held->config.hash, sizeof(ret->configuration_hash));
 }
@@ -507,6 +522,7 @@ struct err *interfaces_new(struct arena *a, const struct worker_start *start,
 		.figures = figures,
 		.targets = all_targets,
 		.uses = uses,
+		.zones = zones,
 		.plugins = configurations,
 		.tell = i->context.broadcast,
 		.arg = i,

@@ -95,6 +95,11 @@ struct req_figures req_figures(const struct req *r)
 	};
 }
 
+struct workspace req_workspace(const struct req *r)
+{
+	return (struct workspace){ r->snap ? r->snap->config->workspace : STR(""), STR("default") };
+}
+
 static struct value *request_value(struct req *r, const struct req_figures *f)
 {
 	struct value *v = value_object(r->arena);

@@ -424,7 +424,10 @@ void entity_cache_forget_all(struct entity_cache *c)
 
 struct cache_stats entity_cache_stats(struct entity_cache *c)
 {
-	struct cache_stats all = { 0 };
+	struct cache_stats all = {
+		.bytes_most = c->options.bytes,
+		.missing_bytes_most = c->options.missing_bytes,
+	};
 
 	for (size_t i = 0; i < SHARDS; i++) {
 		struct shard *s = &c->shards[i];

@@ -72,6 +72,7 @@ void entity_cache_forget_all(struct entity_cache *c);
 
 struct cache_stats {
 	size_t n, bytes, missing, missing_bytes;
+	size_t bytes_most, missing_bytes_most; /* their ceilings */
 	uint64_t hits, misses, evicted;
 };
 struct cache_stats entity_cache_stats(struct entity_cache *c);

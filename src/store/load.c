@@ -599,21 +599,22 @@ static void compare_kind(struct loading *l, const struct kind *k)
 
 /* ---- fill ------------------------------------------------------------------------------------------------------ */
 
-/* All entities live in a workspace, and when none is called default it is made. */
-static void add_workspace(struct loading *l)
+/* All entities live in a workspace, and when none is called default it is made.  Its id. */
+static str add_workspace(struct loading *l)
 {
 	struct kind *k = find_kind(l, STR("workspaces"));
 	struct value *doc;
 
 	for (size_t i = 0; i < k->docs.n; i++) {
 		if (str_is(text_of(k->docs.v[i], "name"), "default"))
-			return;
+			return text_of(k->docs.v[i], "id");
 	}
 	doc = value_object(l->a);
 	value_set(l->a, doc, STR("id"), value_text(l->a, DEFAULT_WORKSPACE));
 	value_set(l->a, doc, STR("name"), value_text(l->a, "default"));
 	if (!entity_process(l->a, k->entity, doc, &l->options))
 		*vec_add(l->scratch, &k->docs) = doc;
+	return STR(DEFAULT_WORKSPACE);
 }
 
 static void fill(struct loading *l, struct declarative_config *d)
@@ -625,7 +626,7 @@ static void fill(struct loading *l, struct declarative_config *d)
 			    l->kinds[i].entity == entities[entity_index(STR("workspaces"))];
 	if (is_empty)
 		memset(d->config.hash, '0', sizeof(d->config.hash) - 1);
-	add_workspace(l);
+	d->config.workspace = add_workspace(l);
 	d->n_sets = l->n_kinds;
 	d->sets = NEWS(l->a, struct set, l->n_kinds);
 	for (size_t i = 0; i < l->n_kinds; i++)

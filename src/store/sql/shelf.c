@@ -232,6 +232,7 @@ struct err *sql_store_load(struct store *s_, struct arena *a, struct config *ret
 	e = s->db->run(s->db, a, SQL_USE_LOAD, load_lists, &g);
 	*ret = (struct config){ 0 };
 	memset(ret->hash, '0', sizeof(ret->hash) - 1);
+	ret->workspace = str_copy(a, s->workspace);
 	ret->more.v = NEWS(a, struct entity_list, g.n);
 	for (size_t i = 0; i < g.n; i++) {
 		struct shelf *found = g.found[i];
