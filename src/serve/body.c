@@ -137,7 +137,7 @@ static ssize_t take_piece(struct body *b, char **ret)
 	}
 	if (n > 0)
 		b->received += (uint64_t)n;
-	return b->max && b->received > b->max ? BODY_TOO_LARGE : n;
+	return b->has_max && b->received > b->max ? BODY_TOO_LARGE : n;
 }
 
 ssize_t body_next(struct body *b, int64_t timeout_ms, const struct io_want *watch, char **ret)
@@ -205,7 +205,7 @@ bool body_gather(struct body *b, int64_t timeout_ms, str *ret, ssize_t *ret_end)
 		}
 		out += n;
 		b->received += (uint64_t)n;
-		if (b->max && b->received > b->max) {
+		if (b->has_max && b->received > b->max) {
 			*ret_end = BODY_TOO_LARGE;
 			return false;
 		}

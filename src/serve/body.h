@@ -23,7 +23,8 @@ struct body {
 	char *ready; /* decoded, for the next body_next(): gathered or not */
 	size_t ready_n;
 	uint64_t received;    /* decoded bytes so far */
-	uint64_t max;         /* ceiling; 0: none */
+	uint64_t max;         /* ceiling, when it has_max */
+	bool has_max;
 	struct buf *trailers; /* NULL: they are of no interest */
 	bool is_done;         /* everything was received (a ready piece may be left) */
 };

@@ -286,9 +286,10 @@ void req_set_body(struct req *r, str body)
 
 void req_limit_body(struct req *r, uint64_t most, int status, const char *message)
 {
-	if (r->body.max && r->body.max <= most)
+	if (r->body.has_max && r->body.max <= most)
 		return;
-	r->body.max = most ? most : 1; /* 0 would be no limit; a byte is refused with the second */
+	r->body.has_max = true;
+	r->body.max = most;
 	r->too_large_status = status;
 	r->too_large_message = message;
 }

@@ -52,6 +52,7 @@ static enum verdict accept_request(struct req *r)
 		return DONE;
 	}
 	r->body.max = (uint64_t)max;
+	r->body.has_max = max > 0;
 	if (max && r->in.body == HTTP_BODY_LENGTH && r->in.length > max) {
 		reply_page(r, 413);
 		return DONE;

@@ -246,6 +246,7 @@ static void has_a_ceiling(struct scene *s)
 	ssize_t end;
 
 	body_of(s, &b, STR("5\r\nhello\r\n0\r\n\r\n"), HTTP_BODY_CHUNKED, 0);
+	b.has_max = true;
 	b.max = 4;
 	read_all(a, &b, &end);
 	assert_int_equal(end, BODY_TOO_LARGE);

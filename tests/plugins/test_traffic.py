@@ -58,6 +58,7 @@ def all_of_them(module_gateway, origin1):
                                        size_unit='bytes')),
             guarded_by('/size-stream', plugin('request-size-limiting', allowed_payload_size=10,
                                               size_unit='bytes'), request_buffering=False),
+            guarded_by('/size-none', plugin('request-size-limiting', allowed_payload_size=0)),
             guarded_by('/size-must', plugin('request-size-limiting', require_content_length=True)),
         ),
         consumers=[{'username': 'jo', 'acls': [{'group': 'staff'}], 'basicauth_credentials': [
@@ -192,6 +193,14 @@ def test_request_size_limiting(all_of_them, path):
     coded = ('Transfer-Encoding', 'chunked')
     assert post(chunked(b'01234', b'56789'), coded).status == 200
     assert said(post(chunked(b'01234', b'56789', b'a'), coded)) == (
+        413, 'Request size limit exceeded')
+
+
+def test_request_size_limiting_lets_nothing_pass_when_nothing_is_allowed(all_of_them):
+    coded = ('Transfer-Encoding', 'chunked')
+    client = all_of_them.client
+    assert client().request('POST', '/size-none', [coded], chunked()).status == 200
+    assert said(client().request('POST', '/size-none', [coded], chunked(b'a'))) == (
         413, 'Request size limit exceeded')
 
 

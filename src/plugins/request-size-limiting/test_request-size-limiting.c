@@ -7,19 +7,21 @@ extern const struct plugin plugin_request_size_limiting;
 /* clang-format off */
 static const struct {
 	const char *conf, *headers, *answer;
-	uint64_t max; /* for the body that comes */
+	int64_t max; /* for the body that comes; -1: none */
 } cases[] = {
-	{ "{}", "", "", 0 },
-	{ "{}", "Content-Length: 134217728\r\n", "", 0 },
-	{ "{}", "Content-Length: 134217729\r\n", "413 Request size limit exceeded", 0 },
-	{ "{\"size_unit\":\"kilobytes\",\"allowed_payload_size\":1}", "Content-Length: 1024\r\n", "", 0 },
-	{ "{\"size_unit\":\"kilobytes\",\"allowed_payload_size\":1}", "Content-Length: 1025\r\n", "413 Request size limit exceeded", 0 },
-	{ "{\"size_unit\":\"bytes\",\"allowed_payload_size\":5}", "Content-Length: 6\r\n", "413 Request size limit exceeded", 0 },
-	{ "{\"size_unit\":\"bytes\",\"allowed_payload_size\":5}", "Content-Length: 6\r\nExpect: 100-Continue\r\n", "417 Request size limit exceeded", 0 },
+	{ "{}", "", "", -1 },
+	{ "{}", "Content-Length: 134217728\r\n", "", -1 },
+	{ "{}", "Content-Length: 134217729\r\n", "413 Request size limit exceeded", -1 },
+	{ "{\"size_unit\":\"kilobytes\",\"allowed_payload_size\":1}", "Content-Length: 1024\r\n", "", -1 },
+	{ "{\"size_unit\":\"kilobytes\",\"allowed_payload_size\":1}", "Content-Length: 1025\r\n", "413 Request size limit exceeded", -1 },
+	{ "{\"size_unit\":\"bytes\",\"allowed_payload_size\":5}", "Content-Length: 6\r\n", "413 Request size limit exceeded", -1 },
+	{ "{\"size_unit\":\"bytes\",\"allowed_payload_size\":5}", "Content-Length: 6\r\nExpect: 100-Continue\r\n", "417 Request size limit exceeded", -1 },
 	{ "{\"size_unit\":\"bytes\",\"allowed_payload_size\":5}", "Transfer-Encoding: chunked\r\n", "", 5 },
-	{ "{\"require_content_length\":true}", "", "411 A valid Content-Length header is required", 0 },
+	{ "{\"allowed_payload_size\":0}", "Transfer-Encoding: chunked\r\n", "", 0 },
+	{ "{\"allowed_payload_size\":0}", "Content-Length: 1\r\n", "413 Request size limit exceeded", -1 },
+	{ "{\"require_content_length\":true}", "", "411 A valid Content-Length header is required", -1 },
 	{ "{\"require_content_length\":true}", "Transfer-Encoding: chunked\r\n", "", 128 << 20 },
-	{ "{\"require_content_length\":true}", "Content-Length: 0\r\n", "", 0 },
+	{ "{\"require_content_length\":true}", "Content-Length: 0\r\n", "", -1 },
 };
 /* clang-format on */
 
@@ -32,7 +34,7 @@ static void lengths_decide(void **state)
 
 		test_run(&plugin_request_size_limiting, PHASE_ACCESS, r, cases[i].conf);
 		assert_string_equal(test_answer(r), cases[i].answer);
-		assert_int_equal(r->body.max, cases[i].max);
+		assert_int_equal(r->body.has_max ? (int64_t)r->body.max : -1, cases[i].max);
 	}
 }
 
@@ -42,6 +44,7 @@ static void the_lower_limit_stays(void **state)
 
 	(void)state;
 	r->body.max = 3;
+	r->body.has_max = true;
 	test_run(&plugin_request_size_limiting, PHASE_ACCESS, r, "{}");
 	assert_int_equal(r->body.max, 3);
 	assert_int_equal(r->too_large_status, 0);
