@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """WebSocket and its like: after 101 a connection is a tunnel, until both sides have ended."""
+import json
 import os
+import signal
 import threading
 import time
 
@@ -297,6 +299,61 @@ def test_it_is_logged_at_its_end(gateway, origin):
     line = wait_for(lambda: [x for x in g.log('access.log').split('\n') if '/echo' in x],
                     'the line')[0]
     assert line == 'GET /echo?q HTTP/1.1|101|8|/echo|x', line
+
+
+def logging_to(origin, path, **more):
+    return declarative(service(origin, route(paths=['/'], plugins=[
+        {'name': 'file-log', 'config': {'path': str(path)}},
+        {'name': 'request-size-limiting'}]), **more))
+
+
+def entries_of(path):
+    return wait_for(lambda: path.exists() and [json.loads(x) for x in path.read_text().split('\n') if x],
+                    'the entry')
+
+
+@pytest.mark.parametrize('way', ['ends', 'is silent', 'is stopped'])
+def test_plugins_log_it_at_its_end(gateway, origin, tmp_path, way):
+    o, log = origin().on('/echo', echoing), tmp_path / 'log'
+    g = gateway(logging_to(o, log, read_timeout=300 if way == 'is silent' else 60000))
+    long = 'h' * 5000
+    c, _ = opened(g, '/echo?q', headers=[*ASK, ('X-Long', long)])
+    with c:
+        c.send(b'12345')
+        exactly(c, 5)
+        assert not log.exists()
+        if way == 'ends':
+            c.half_close()
+        elif way == 'is stopped':
+            g.stop(signal.SIGTERM)
+        c.read_to_end()
+    entry, = entries_of(log)
+    assert entry['response']['status'] == 101
+    assert entry['response']['headers']['sec-websocket-accept'] == 'xyz'
+    assert entry['response']['size'] > len(SWITCHED) + 5
+    assert entry['request']['headers']['x-long'] == long
+    assert entry['request']['size'] > 5005
+    assert entry['request']['uri'] == entry['upstream_uri'] == '/echo?q'
+    assert entry['route']['paths'] == ['/'] and entry['service']['port'] == o.port
+    if way == 'is silent':
+        assert entry['latencies']['request'] >= 300
+
+
+def test_a_change_of_configuration_does_not_disturb_its_log(gateway, origin, tmp_path):
+    o, log = origin().on('/echo', echoing), tmp_path / 'log'
+    g = gateway(logging_to(o, log))
+    c, _ = opened(g)
+    with c:
+        changed = json.dumps(declarative(service(o, route(paths=['/other'])))).encode()
+        assert g.api('/config', 'POST', headers=[('Content-Type', 'application/json')],
+                     body=changed).status == 201
+        assert g.get('/echo').status == 404
+        c.send(b'x')
+        assert exactly(c, 1) == b'x'
+        c.half_close()
+        c.read_to_end()
+    entry, = entries_of(log)
+    assert entry['route']['paths'] == ['/']
 
 
 # ---- reload, stop ----------------------------------------------------------------------------

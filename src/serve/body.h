@@ -24,9 +24,9 @@ struct body {
 	size_t ready_n;
 	uint64_t received;    /* decoded bytes so far */
 	uint64_t max;         /* ceiling, when it has_max */
-	bool has_max;
 	struct buf *trailers; /* NULL: they are of no interest */
-	bool is_done;         /* everything was received (a ready piece may be left) */
+	bool has_max;
+	bool is_done; /* everything was received (a ready piece may be left) */
 };
 
 enum {

@@ -308,6 +308,8 @@ void client_serve(struct req *r, ssize_t n)
 		serve_bad_head(r, (int)-n);
 	} else {
 		r->head_size = (size_t)n;
+		if (r->in.wants_upgrade && r->client->block)
+			tunnel_keep_head(r);
 		start_body(r);
 		serve(r);
 	}

@@ -90,7 +90,7 @@ struct req_figures req_figures(const struct req *r)
 		.upstream_ms = waited,
 		.kong_ms = r->balanced_ms ? r->balanced_ms - r->start_ms
 					  : r->answered_ms - r->start_ms,
-		.bytes_in = head + r->body.received,
+		.bytes_in = head + r->body.received + r->bytes_tunnelled,
 		.bytes_out = r->bytes_sent,
 	};
 }

@@ -192,6 +192,13 @@ str plugins_body_filter(struct req *r, str piece, bool is_last)
 	return run->piece;
 }
 
+bool plugins_will_log(const struct req *r)
+{
+	const struct plan *plan = r->run ? r->run->plan : r->snap ? r->snap->plan : NULL;
+
+	return plan_has(plan, PHASE_LOG);
+}
+
 void plugins_log(struct req *r)
 {
 	if (!r->run && !use_global_plan(r))

@@ -64,4 +64,5 @@ void plugins_header_filter(struct req *r) SUSPENDS;
 bool plugins_change_body(const struct req *r);
 bool plugins_drop_body(const struct req *r); /* nothing follows the head */
 str plugins_body_filter(struct req *r, str piece, bool is_last) SUSPENDS;
+bool plugins_will_log(const struct req *r);
 void plugins_log(struct req *r) SUSPENDS;

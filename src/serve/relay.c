@@ -474,6 +474,8 @@ static enum outcome upgrade(struct trial *t)
 enum outcome relay(struct trial *t)
 {
 	take_response(t);
+	if (t->response.status == 101)
+		tunnel_keep_reply(t->r);
 	if (plugins_want_whole(t->r))
 		return relay_gathered(t);
 	plugins_header_filter(t->r);

@@ -58,15 +58,17 @@ struct req {
 	int tried_status;  /* of the last try: the answer's, or 502 or 504 */
 	str trailers;      /* of HTTP/2: lines that follow the body */
 	uint64_t bytes_sent, body_bytes_sent;
-	int64_t answered_ms; /* the reply's head was ready */
-	bool is_proxied;     /* carries the latencies of a proxied reply, not of an own one */
-	bool keep_alive;     /* may the connection go on? */
-	bool must_linger;    /* the client may still be sending */
+	uint64_t bytes_tunnelled; /* from the client, behind a 101 */
+	int64_t answered_ms;      /* the reply's head was ready */
+	bool is_proxied;          /* carries the latencies of a proxied reply, not of an own one */
+	bool keep_alive;          /* may the connection go on? */
+	bool must_linger;         /* the client may still be sending */
 	bool is_client_gone;
 };
 
-/* serve.c: the whole road. */
+/* serve.c: the whole road; of a request that became a tunnel, all but its end. */
 void serve(struct req *r) SUSPENDS;
+void serve_end(struct req *r) SUSPENDS; /* logs it, and lets go of its configuration */
 void serve_bad_head(struct req *r, int status) SUSPENDS; /* the head could not be read */
 void log_request(struct req *r);
 

@@ -239,15 +239,9 @@ static enum verdict access_phase(struct req *r)
 	return verdict;
 }
 
-void serve(struct req *r)
+/* Of the configuration, and of everything that is part of it. */
+static void let_go(struct req *r)
 {
-	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
-	if (accept_request(r) == NEXT && rewrite(r) == NEXT && access_phase(r) == NEXT)
-		proxy_it(r);
-	tracing_end(r);
-	if (!r->client->tunnel) /* which logs when it ends */
-		log_request(r);
-	plugins_log(r);
 	if (r->snap)
 		current_release(r->snap, r->proxy->index);
 	r->snap = NULL;
@@ -255,6 +249,25 @@ void serve(struct req *r)
 	r->service = NULL;
 	r->run = NULL;
 	r->tracing = NULL;
+}
+
+void serve_end(struct req *r)
+{
+	tracing_end(r);
+	log_request(r);
+	plugins_log(r);
+	let_go(r);
+}
+
+void serve(struct req *r)
+{
+	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
+	if (accept_request(r) == NEXT && rewrite(r) == NEXT && access_phase(r) == NEXT)
+		proxy_it(r);
+	if (!r->client->tunnel)
+		serve_end(r);
+	else if (!plugins_will_log(r)) /* a tunnel may be there for days */
+		let_go(r);
 }
 
 void serve_bad_head(struct req *r, int status)

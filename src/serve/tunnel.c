@@ -10,7 +10,7 @@ struct direction {
 };
 
 struct tunnel {
-	struct req *r; /* for its log line; in r->arena, as this is */
+	struct req *r; /* in r->arena, as this is */
 	struct link *link;
 	struct direction up, down;
 	struct timer timer; /* while parked */
@@ -65,6 +65,29 @@ static enum moved move(struct direction *d)
 		moved = MOVED_SOMETHING;
 	}
 	return moved;
+}
+
+/* ---- the end ---------------------------------------------------------------------------- */
+
+/* On a fiber, for plugins. */
+static void end(void *p)
+{
+	struct tunnel *t = p;
+	struct req *r = t->r;
+	struct client *c = r->client;
+	struct arena *arena = r->arena;
+
+	block_put(&t->up.block);
+	block_put(&t->down.block);
+	link_close(&t->link);
+	r->bytes_sent += t->down.passed;
+	r->body_bytes_sent += t->down.passed;
+	r->bytes_tunnelled = t->up.passed;
+	serve_end(r);
+	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, -1);
+	c->tunnel = NULL;
+	client_close(c);
+	arena_drop(&arena);
 }
 
 /* ---- parking --------------------------------------------------------------------------- */
@@ -154,7 +177,7 @@ void tunnel_run(struct tunnel *t)
 		if (wait_on(t) != WAIT_OK)
 			break;
 	}
-	tunnel_end(t);
+	end(t);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -169,22 +192,26 @@ static void direction_init(struct direction *d, struct sock *from, struct sock *
 	d->end = (uint32_t)first.n;
 }
 
-/* The request's text in its arena, so that the connection's block may go. */
-static void keep_head(struct req *r)
+void tunnel_keep_head(struct req *r)
 {
 	struct client *c = r->client;
+	char *copy = arena_copy(r->arena, c->block->data + c->begin, r->head_size);
 	size_t scanned = 0;
-	char *copy;
-
-	if (!c->block) /* it is there already */
-		return;
-	copy = arena_copy(r->arena, c->block->data + c->begin, r->head_size);
 
 	if (http_parse_request(r->arena, copy, r->head_size, &scanned, &r->proxy->shared->limits,
 			       &r->in) <= 0)
-		r->in = (struct http_request){ 0 };
-	block_put(&c->block);
-	c->begin = c->end = 0;
+		die("a head that was read cannot be read again");
+}
+
+void tunnel_keep_reply(struct req *r)
+{
+	r->reason = str_copy(r->arena, r->reason);
+	for (unsigned i = 0; i < r->reply.n; i++) {
+		struct http_header *h = &r->reply.v[i];
+
+		h->name = str_copy(r->arena, h->name);
+		h->value = str_copy(r->arena, h->value);
+	}
 }
 
 void tunnel_open(struct req *r, struct link **link, str early, int64_t timeout_ms)
@@ -202,10 +229,8 @@ void tunnel_open(struct req *r, struct link **link, str early, int64_t timeout_m
 	direction_init(&t->down, &t->link->sock, &r->client->sock, early);
 	r->client->tunnel = t;
 	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, 1);
-	keep_head(r);
-	r->host = str_copy(r->arena, r->host);
-	r->path = str_copy(r->arena, r->path);
-	r->reply = (struct http_headers){ 0 };
+	block_put(&r->client->block);
+	r->client->begin = r->client->end = 0;
 }
 
 bool tunnel_is_parked(const struct tunnel *t)
@@ -215,20 +240,6 @@ bool tunnel_is_parked(const struct tunnel *t)
 
 void tunnel_end(struct tunnel *t)
 {
-	struct req *r = t->r;
-	struct client *c = r->client;
-	struct arena *arena = r->arena;
-
-	if (t->is_parked)
-		unpark(t);
-	r->bytes_sent += t->down.passed;
-	r->body_bytes_sent += t->down.passed;
-	log_request(r);
-	block_put(&t->up.block);
-	block_put(&t->down.block);
-	link_close(&t->link);
-	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, -1);
-	c->tunnel = NULL;
-	client_close(c);
-	arena_drop(&arena);
+	unpark(t);
+	fiber_start_now("tunnel", end, t);
 }
