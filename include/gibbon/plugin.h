@@ -214,6 +214,8 @@ void req_set_upstream_path(struct req *r, str path);
 str req_query(const struct req *r); /* STR_NONE: there is none */
 struct uri_args req_args(struct req *r);
 void req_set_args(struct req *r, const struct uri_args *args);
+/* An object of them: texts, arrays of what comes more than once, true without a value. */
+struct value *args_value(struct arena *a, const struct uri_args *args);
 
 /* The whole body; false when the request was answered (too large, broken), and then the
  * handler returns DONE. */
@@ -263,7 +265,7 @@ enum verdict req_authenticate_anonymous(struct req *r, str anonymous) SUSPENDS;
  * is answered with 500, whatever the handler that called them answers or returns then. */
 const struct consumer *consumer_find(struct req *r, uuid id) SUSPENDS;
 
-/* Of an entity that a plugin brings: by a unique field, and all of a consumer's.  Each
+/* Of an entity that a plugin brings: by a unique field or "id", and all of a consumer's.  Each
  * is the entity's struct.  What has outlived its ttl is not there. */
 const void *credential_find(struct req *r, const struct entity *e, const char *field, str value)
 	SUSPENDS;
@@ -361,6 +363,9 @@ str req_cookie(const struct req *r, str name);
 
 /* Path and query as the client wrote them. */
 str req_target(const struct req *r);
+
+/* Whether the connection comes from one of trusted_ips, so that X-Forwarded-* may be believed. */
+bool req_is_from_trusted(const struct req *r);
 
 /* ---- pages: what they show of the node ---------------------------------------------------- */
 

@@ -18,6 +18,7 @@ struct drawer {
 		struct map map;
 	} keys[KEYS_MAX];
 	size_t n_keys;
+	struct map ids;    /* where other entities refer to these */
 	struct map owners; /* consumer -> struct owned */
 };
 
@@ -61,6 +62,27 @@ static void add_owners(struct arena *a, struct drawer *d, const struct field *ro
 	}
 }
 
+static bool is_referred_to(const struct entity *e)
+{
+	for (size_t i = 0; entities[i]; i++) {
+		for (const struct field *row = entities[i]->fields; row && row->name; row++) {
+			if (row->reference && strcmp(row->reference, e->name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void add_id(struct arena *a, struct drawer *d, const struct field *row,
+		   const struct entity_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		char *item = (char *)list->v + i * list->entity->size;
+
+		*map_put(a, &d->ids, id_key((const uuid *)(item + row->offset))) = item;
+	}
+}
+
 static void fill(struct arena *a, struct drawer *d, const struct entity_list *list)
 {
 	d->entity = list->entity;
@@ -69,6 +91,8 @@ static void fill(struct arena *a, struct drawer *d, const struct entity_list *li
 			continue;
 		if (row->kind == FIELD_STRING && row->is_unique && d->n_keys < KEYS_MAX)
 			add_key(a, d, row, list);
+		if (row->is_uuid && strcmp(row->name, "id") == 0 && is_referred_to(d->entity))
+			add_id(a, d, row, list);
 		if (row->kind == FIELD_FOREIGN && strcmp(row->name, "consumer") == 0)
 			add_owners(a, d, row, list);
 	}
@@ -123,7 +147,10 @@ const void *directory_find(const struct directory *d, const struct entity *e, co
 			   str value)
 {
 	const struct drawer *in = drawer_of(d, e);
+	uuid id;
 
+	if (in && strcmp(field, "id") == 0)
+		return uuid_parse(value, &id) ? map_find(&in->ids, id_key(&id)) : NULL;
 	for (size_t i = 0; in && i < in->n_keys; i++) {
 		if (strcmp(in->keys[i].field, field) == 0)
 			return map_find(&in->keys[i].map, value);

@@ -139,8 +139,9 @@ struct entity_cache *lookup_cache(struct lookup *l)
 /* Kong's: the kind, five parts of which we use the first, the workspace. */
 static str make_key(struct lookup *l, struct arena *a, const struct entity *e, str part)
 {
-	return str_fmt(a, "%s:" STRF ":::::%.36s", e->name, STRV(part),
-		       e->is_workspaceable ? l->workspace : "");
+	return entity_told_key(a, e,
+			       str_fmt(a, "%s:" STRF ":::::%.36s", e->name, STRV(part),
+				       e->is_workspaceable ? l->workspace : ""));
 }
 
 static bool is_by_id(const char *field)
@@ -176,17 +177,6 @@ static bool is_text(str s)
 
 /* ---- asking the store, on home ---------------------------------------------------------------- */
 
-/* Documents say how long an entity has left; its struct, how long it has from when it was made. */
-static void count_from_start(struct arena *a, const struct entity *e, struct value *doc)
-{
-	struct value *left = e->has_ttl ? value_get(doc, "ttl") : NULL;
-	const struct value *made = value_get(doc, "created_at");
-
-	if (!value_is_null(left) && !value_is_null(made) && left->kind == VALUE_INT &&
-	    made->kind == VALUE_INT)
-		value_set(a, doc, STR("ttl"), value_int(a, left->i + clock_wall_s() - made->i));
-}
-
 static struct value *read_one(struct lookup *l, struct arena *a, const struct flight *f,
 			      struct db_error *err)
 {
@@ -200,7 +190,7 @@ static struct value *read_one(struct lookup *l, struct arena *a, const struct fl
 	else
 		doc = NULL;
 	if (doc)
-		count_from_start(a, f->entity, doc);
+		entity_count_from_start(a, f->entity, doc);
 	return doc;
 }
 
@@ -215,7 +205,7 @@ static struct value *read_all(struct lookup *l, struct arena *a, const struct fl
 		if (!l->store->kind->page(l->store, a, f->entity, &q, &page, err))
 			return NULL;
 		for (uint32_t i = 0; i < page.data->n; i++) {
-			count_from_start(a, f->entity, page.data->items[i]);
+			entity_count_from_start(a, f->entity, page.data->items[i]);
 			value_add(a, all, page.data->items[i]);
 		}
 		q.offset = page.offset;
@@ -514,7 +504,7 @@ static void keep_page(struct lookup *l, struct arena *a, const struct entity *e,
 			continue;
 		key = make_key(l, a, e, name->s);
 		stamp = entity_cache_stamp(l->cache, e, key);
-		count_from_start(a, e, doc);
+		entity_count_from_start(a, e, doc);
 		what = cached_new(e, doc);
 		entity_cache_put(l->cache, key, what, false, &stamp, loop_now_ms());
 		cached_drop(&what);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of all entities, and their rows compiled. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "model/priv.h"
+#include "net/tls.h"
 
 static const struct entities_options defaults = { .router_flavor =
 							  STR_INIT("traditional_compatible") };
@@ -117,6 +119,27 @@ const struct field *entity_field(const struct entity *e, const char *name)
 			return row;
 	}
 	return NULL;
+}
+
+str entity_told_key(struct arena *a, const struct entity *e, str key)
+{
+	uint8_t digest[20];
+
+	if (!e->is_key_hashed)
+		return key;
+	digest_sha1(key, digest);
+	return str_fmt(a, "%s:" STRF, e->name,
+		       STRV(hex_encode(a, str_at((const char *)digest, sizeof(digest)))));
+}
+
+void entity_count_from_start(struct arena *a, const struct entity *e, struct value *doc)
+{
+	const struct value *left = e->has_ttl ? value_get(doc, "ttl") : NULL;
+	const struct value *made = value_get(doc, "created_at");
+
+	if (!value_is_null(left) && !value_is_null(made) && left->kind == VALUE_INT &&
+	    made->kind == VALUE_INT)
+		value_set(a, doc, STR("ttl"), value_int(a, left->i + clock_wall_s() - made->i));
 }
 
 void entity_decode(struct arena *a, const struct entity *e, const struct value *doc, void *ret)

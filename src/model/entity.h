@@ -34,6 +34,7 @@ struct entity {
 	bool is_local;     /* no part of a declarative configuration */
 	/* Made by requests, as sessions and tokens are: no part of a snapshot, read when asked for. */
 	bool is_kept_apart;
+	bool is_key_hashed; /* entity_told_key() */
 
 	/* Completes a checked document (targets' host:port, ca_certificates' digest, a
 	 * plugin's config by its own schema); adds to errors like a custom check. */
@@ -66,6 +67,14 @@ static inline const char *entity_primary_key(const struct entity *e)
 {
 	return e->primary_key ? e->primary_key : "id";
 }
+
+/* What nodes call an entity when they tell each other that it has changed: its cache key, or,
+ * where that is a secret, a digest of it. */
+str entity_told_key(struct arena *a, const struct entity *e, str key);
+
+/* A document's ttl is what is left from now; becomes what it has from created_at, as
+ * structs have it. */
+void entity_count_from_start(struct arena *a, const struct entity *e, struct value *doc);
 
 /* schema_decode, and the ttl, which no row describes. */
 void entity_decode(struct arena *a, const struct entity *e, const struct value *doc, void *ret);

@@ -426,14 +426,36 @@ static bool is_over(const struct entity *e, const void *item)
 	return ttl != FIELD_UNSET_INT && created_at(e, item) + ttl <= clock_wall_s();
 }
 
+static bool find_kept(struct req *r, const struct entity *e, const char *field, str value,
+		      const void **ret)
+{
+	struct value *doc;
+	void *item;
+
+	if (!stored_find(r, e, field, value, &doc))
+		return false;
+	if (!doc)
+		return true;
+	item = arena_zalloc(r->arena, e->size);
+	entity_count_from_start(r->arena, e, doc);
+	entity_decode(r->arena, e, doc, item);
+	*ret = item;
+	return true;
+}
+
 const void *credential_find(struct req *r, const struct entity *e, const char *field, str value)
 {
 	struct lookup *l = r->snap->lookup;
 	const void *found = NULL;
+	bool is_done = true;
 
-	if (!l)
+	if (l)
+		is_done = lookup_one(l, r->arena, e, field, value, &found);
+	else if (e->is_kept_apart)
+		is_done = find_kept(r, e, field, value, &found);
+	else
 		found = directory_find(r->snap->directory, e, field, value);
-	else if (!lookup_one(l, r->arena, e, field, value, &found))
+	if (!is_done)
 		fail_lookup(r);
 	return is_over(e, found) ? NULL : found;
 }

@@ -30,6 +30,11 @@ str req_target(const struct req *r)
 		       : r->in.path;
 }
 
+bool req_is_from_trusted(const struct req *r)
+{
+	return r->client->is_trusted;
+}
+
 /* ---- what takes long --------------------------------------------------------------------- */
 
 struct stretching {

@@ -37,14 +37,22 @@ static void read_json(struct arena *a, str body, struct body_args *ret)
 	err_forget();
 }
 
+struct value *args_value(struct arena *a, const struct uri_args *args)
+{
+	struct value *v = value_object(a);
+
+	for (size_t i = 0; i < args->n; i++)
+		put(a, v, args->v[i].key,
+		    args->v[i].value.s ? value_str(a, args->v[i].value) : value_bool(a, true));
+	return v;
+}
+
 static void read_form(struct arena *a, str body, struct body_args *ret)
 {
 	struct uri_args args = uri_args(a, body, ARGS_MAX);
 
 	ret->kind = BODY_FORM;
-	for (size_t i = 0; i < args.n; i++)
-		put(a, ret->args, args.v[i].key,
-		    args.v[i].value.s ? value_str(a, args.v[i].value) : value_bool(a, true));
+	ret->args = args_value(a, &args);
 }
 
 static void read_multipart(struct arena *a, str type, str body, struct body_args *ret)

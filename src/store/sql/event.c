@@ -108,7 +108,8 @@ static struct err *tell_kind(struct telling *t, const char *kind, const struct s
  * together, where that is what they cache. */
 static struct err *tell_key(struct telling *t, const struct sql_entity *e, const struct value *doc)
 {
-	PASS(invalidate(t, sql_cache_key(t->a, e, doc, t->store->workspace)));
+	PASS(invalidate(t, entity_told_key(t->a, e->entity,
+					   sql_cache_key(t->a, e, doc, t->store->workspace))));
 	if (e->cache_key.n < 2 || !str_is(e->cache_key.v[0], "consumer"))
 		return NULL;
 	return invalidate(t, str_fmt(t->a, "%s:" STRF ":::::" STRF, e->entity->name,
