@@ -35,9 +35,12 @@ struct h2 {
 	nghttp2_session *session;
 	struct sock *sock;
 	struct h2_options o;
-	struct io work;      /* IO_READ is told when there is something to write */
-	struct list streams; /* that are open, or in use */
-	struct list arrived; /* server: heads that on_request is to be called for */
+	struct io work; /* IO_READ is told when there is something to write */
+	/* Each stream is in one of them; in `coming` and `going` the earliest deadline first. */
+	struct list streams; /* that have a user */
+	struct list coming;  /* server: their head is not whole yet */
+	struct list arrived; /* server: on_request is to be called for them */
+	struct list going;   /* that their user has left: the rest is to be sent */
 	struct block *out;   /* [begin, end) is to be written */
 	uint32_t begin, end;
 	deadline stuck;    /* something is to be written, and nothing was until then */
@@ -52,7 +55,8 @@ struct h2_stream {
 	struct h2 *h2; /* NULL: the connection has ended */
 	int32_t id;
 	struct sock *sock; /* its user's, or NULL */
-	struct list link;  /* in h2->streams or h2->arrived */
+	struct list link;  /* in one of h2's lists */
+	deadline until;    /* while coming or going */
 	struct arena *arena;
 	struct h2_head head;
 	struct buf in; /* [in_at, n): of the body, came and not read */
@@ -82,8 +86,20 @@ static struct h2_stream *stream_new(struct h2 *h, int32_t id)
 	s->id = id;
 	s->arena = arena_new();
 	list_init(&s->link);
-	list_add(&h->streams, &s->link);
 	return s;
+}
+
+static void move(struct h2_stream *s, struct list *to)
+{
+	list_remove(&s->link);
+	list_add(to, &s->link);
+}
+
+/* Into a list whose streams have so much time. */
+static void move_for(struct h2_stream *s, struct list *to, int64_t ms)
+{
+	s->until = deadline_in(ms);
+	move(s, to);
 }
 
 static void stream_free(struct h2_stream *s)
@@ -151,6 +167,7 @@ static int annoyed(struct h2 *h)
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
 	struct h2 *h = user;
+	struct h2_stream *s;
 
 	if (f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
@@ -160,8 +177,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
 					  NGHTTP2_REFUSED_STREAM);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
-	nghttp2_session_set_stream_user_data(session, f->hd.stream_id,
-					     stream_new(h, f->hd.stream_id));
+	s = stream_new(h, f->hd.stream_id);
+	move_for(s, &h->coming, h->o.head_ms);
+	nghttp2_session_set_stream_user_data(session, s->id, s);
 	return 0;
 }
 
@@ -228,8 +246,7 @@ static void head_came(struct h2 *h, struct h2_stream *s, bool is_end)
 	s->has_head = true;
 	s->has_body = !is_end;
 	if (h->o.is_server) {
-		list_remove(&s->link);
-		list_add(&h->arrived, &s->link);
+		move(s, &h->arrived);
 	} else {
 		tell(s, IO_READ);
 	}
@@ -375,6 +392,8 @@ static int send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *
 		block_put(&s->out);
 	if (s->end - s->begin <= STREAM_OUT / 2)
 		tell(s, IO_WRITE);
+	if (s->is_left)
+		move_for(s, &h->going, h->o.send_ms);
 	return 0;
 }
 
@@ -507,7 +526,9 @@ struct h2 *h2_new(struct sock *s, const struct h2_options *o)
 	h->nuisance_ms = loop_now_ms();
 	io_init_told(&h->work);
 	list_init(&h->streams);
+	list_init(&h->coming);
 	list_init(&h->arrived);
+	list_init(&h->going);
 	start_session(h);
 	greet(h);
 	return h;
@@ -517,7 +538,9 @@ struct h2 *h2_new(struct sock *s, const struct h2_options *o)
 static void end_streams(struct h2 *h)
 {
 	h->is_over = h->is_leaving = true;
+	list_add_all(&h->streams, &h->coming);
 	list_add_all(&h->streams, &h->arrived);
+	list_add_all(&h->streams, &h->going);
 	while (!list_is_empty(&h->streams)) {
 		struct h2_stream *s = CONTAINER(h->streams.next, struct h2_stream, link);
 
@@ -607,8 +630,6 @@ static void tell_arrived(struct h2 *h)
 	while (!list_is_empty(&h->arrived)) {
 		struct h2_stream *s = CONTAINER(h->arrived.next, struct h2_stream, link);
 
-		list_remove(&s->link);
-		list_add(&h->streams, &s->link);
 		h->o.on_request(h->o.arg, s);
 	}
 }
@@ -630,6 +651,25 @@ static ssize_t receive(struct h2 *h)
 	return n == NET_EOF ? NET_RESET : n;
 }
 
+static deadline first_deadline(const struct list *l, deadline until)
+{
+	deadline first = list_is_empty(l) ? DEADLINE_NEVER
+					  : CONTAINER(l->next, struct h2_stream, link)->until;
+
+	return first < until ? first : until;
+}
+
+/* Ends the streams of a list whose time is over. */
+static void expire(struct h2 *h, struct list *l)
+{
+	while (first_deadline(l, DEADLINE_NEVER) <= loop_now_ms()) {
+		struct h2_stream *s = CONTAINER(l->next, struct h2_stream, link);
+
+		move_for(s, l, DEADLINE_NEVER / 2);
+		nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+	}
+}
+
 static bool wait_for_something(struct h2 *h)
 {
 	struct io_want want[] = { { &h->work, IO_READ },
@@ -642,6 +682,8 @@ static bool wait_for_something(struct h2 *h)
 
 	if (h->leave_at && h->leave_at < until)
 		until = h->leave_at;
+	until = first_deadline(&h->coming, until);
+	until = first_deadline(&h->going, until);
 	w = io_wait_any(want, is_stuck ? 3 : 2, until, &which);
 	return w == WAIT_OK || (w == WAIT_TIMEOUT && !(is_stuck && loop_now_ms() >= h->stuck));
 }
@@ -666,7 +708,8 @@ static bool is_finished(struct h2 *h)
 static bool is_idle(struct h2 *h)
 {
 	return h->begin == h->end && !h->leave_at && list_is_empty(&h->streams) &&
-	       list_is_empty(&h->arrived) && !nghttp2_session_want_write(h->session);
+	       list_is_empty(&h->coming) && list_is_empty(&h->arrived) &&
+	       list_is_empty(&h->going) && !nghttp2_session_want_write(h->session);
 }
 
 enum h2_end h2_run(struct h2 *h, str came)
@@ -677,6 +720,8 @@ enum h2_end h2_run(struct h2 *h, str came)
 		ssize_t n;
 
 		say_goodbye(h);
+		expire(h, &h->coming);
+		expire(h, &h->going);
 		tell_arrived(h);
 		if (!flush(h) || is_finished(h))
 			break;
@@ -811,6 +856,8 @@ static void stream_close(struct sock *k, bool is_reset)
 	s->is_left = true;
 	if (h) {
 		h->in_use--;
+		if (!s->is_closed)
+			move_for(s, &h->going, h->o.send_ms);
 		if (!s->is_closed && (is_reset || !s->is_ended || (!h->o.is_server && !s->is_eof)))
 			nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
 						  is_reset && h->o.is_server
@@ -833,6 +880,7 @@ static void use(struct h2_stream *s, struct sock *k)
 	sock_init_stream(k, &stream_kind, s);
 	s->sock = k;
 	s->h2->in_use++;
+	move(s, &s->h2->streams);
 	io_tell(&k->io, IO_WRITE | (s->in.n || s->is_eof || s->is_closed ? IO_READ : 0) |
 				(is_broken(s) ? IO_HUP : 0));
 }

@@ -25,9 +25,10 @@ struct h2_options {
 	bool is_server;
 	unsigned max_streams;      /* open at a time; of a client: those that it opens itself */
 	struct http_limits limits; /* of a head that comes */
-	int64_t send_ms; /* when the other side takes nothing for so long, the connection is over */
-	/* Server: a request's head is here.  Called on h2_run()'s fiber; h2_accept() in it
-	 * takes the stream, else it is refused.  It may start fibers. */
+	int64_t send_ms; /* when the other side takes nothing for so long, it is given up */
+	int64_t head_ms; /* server: a head that begins must be whole after it */
+	/* Server: a request's head is here.  Called on h2_run()'s fiber; has to h2_accept() the
+	 * stream, may start fibers, must not suspend. */
 	void (*on_request)(void *arg, struct h2_stream *s);
 	void *arg;
 };

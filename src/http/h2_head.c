@@ -100,6 +100,7 @@ ssize_t h2_head_request(const struct h2_head *h, struct arena *a, bool has_body,
 	size_t scanned = 0, version;
 	ssize_t n;
 
+	*ret = (struct http_request){ .minor = 1, .is_h2 = true };
 	if (h->is_too_big)
 		return -494;
 	if (!h->method.n || !h->path.n || (h->path.s[0] != '/' && !str_is(h->path, "*")) ||
@@ -107,7 +108,6 @@ ssize_t h2_head_request(const struct h2_head *h, struct arena *a, bool has_body,
 		return -400;
 	text = request_text(a, h, host, &version);
 	n = http_parse_request(a, (char *)(uintptr_t)text.s, text.n, &scanned, limits, ret);
-	ret->is_h2 = true;
 	if (n <= 0)
 		return n == HTTP_MORE ? -400 : n;
 	if ((size_t)n != text.n || ret->body == HTTP_BODY_CHUNKED)

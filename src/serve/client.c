@@ -112,7 +112,10 @@ static void park(struct client *c)
 		list_add(&c->proxy->idle, &c->link);
 	else
 		list_add_front(&c->proxy->idle, &c->link);
-	timer_set(&c->timer, deadline_in(wait_ms));
+	if (!c->h2 || c->requests != c->idle_requests || !c->idle_until)
+		c->idle_until = deadline_in(wait_ms);
+	c->idle_requests = c->requests;
+	timer_set(&c->timer, c->idle_until);
 	if (c->requests)
 		sock_keep(&c->sock);
 	io_park(&c->sock.io, on_readable);

@@ -34,6 +34,8 @@ struct client {
 	struct h2 *h2;             /* the connection speaks HTTP/2; else NULL */
 	struct client *connection; /* of a stream, which is all it is; else NULL */
 	unsigned streams;          /* of a connection: that have not gone yet */
+	unsigned idle_requests;    /* when it was parked; what is no request does not ... */
+	deadline idle_until;       /* ... put this off */
 	bool is_trusted;           /* peer is one of trusted_ips */
 	bool is_greeted;           /* PROXY header and handshake are behind it */
 	bool is_tls;

@@ -118,6 +118,7 @@ static void start(struct client *c)
 		.max_streams = (unsigned)shared->settings->proxy_http.http2_max_concurrent_streams,
 		.limits = shared->limits,
 		.send_ms = shared->settings->proxy_http.send_timeout,
+		.head_ms = shared->settings->proxy_http.client_header_timeout,
 		.on_request = on_request,
 		.arg = c,
 	};
