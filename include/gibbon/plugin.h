@@ -38,6 +38,7 @@
 #include "base/vec.h"
 #include "clients/background.h"
 #include "clients/http_client.h"
+#include "clients/ldap.h"
 #include "clients/peer.h"
 #include "clients/queue.h"
 #include "clients/redis.h"

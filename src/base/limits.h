@@ -17,6 +17,7 @@
 #define LIMIT_PLUGIN_BODY    ((size_t)64 << 20)   /* a body that plugins look at as a whole */
 #define LIMIT_REDIS_BYTES    ((size_t)16 << 20)   /* of one exchange with Redis, each way */
 #define LIMIT_REDIS_ITEMS    ((size_t)1 << 16)    /* of the lists in its replies */
+#define LIMIT_LDAP_MESSAGE   ((size_t)64 << 10)   /* of an LDAP server's answer, and of a request */
 #define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */
 #define LIMIT_STATUS_LINE    2048  /* what a probe reads */
 #define LIMIT_PROBES         256   /* at once, of one upstream */

@@ -94,6 +94,7 @@ static struct err *open_one(const struct peer *p, const struct dns_answer *answe
 		.tls_identity = p->verify,
 		.server_name = p->server_name.n ? p->server_name : p->host,
 		.verify_name = p->verify,
+		.before_tls = p->before_tls,
 	};
 	unsigned first = here.turn++;
 	enum link_end end = LINK_REFUSED;

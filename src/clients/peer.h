@@ -17,6 +17,7 @@ struct peer {
 	uint16_t port;
 	bool tls, verify;                     /* verify: the chain, and server_name */
 	str server_name;                      /* to ask for; empty: the host */
+	link_before_tls_fn *before_tls;       /* with tls: StartTLS and the like; or NULL */
 	int64_t connect_ms, send_ms, read_ms; /* 0: PEER_TIMEOUT_MS */
 	int64_t keep_ms;                      /* idle time of a kept connection; 0: not kept */
 };

@@ -56,6 +56,7 @@ static size_t key_of(const struct link_target *t, char key[KEY_BYTES])
 		return n;
 	n = add_bytes(key, n, &t->tls_identity, sizeof(t->tls_identity));
 	n = add_bytes(key, n, &t->verify_name, sizeof(t->verify_name));
+	n = add_bytes(key, n, &t->before_tls, sizeof(t->before_tls));
 	return add_bytes(key, n, t->server_name.s, t->server_name.n);
 }
 
@@ -211,7 +212,7 @@ static enum link_end connect_new(struct link *k, const struct link_target *t, de
 				 const char **why)
 {
 	enum net_end e = sock_connect(&k->sock, t->address, until);
-	struct err *err;
+	struct err *err = NULL;
 
 	if (e != NET_EOF) {
 		*why = e == NET_TIMEOUT ? "timed out" : sock_error(&k->sock);
@@ -219,7 +220,10 @@ static enum link_end connect_new(struct link *k, const struct link_target *t, de
 	}
 	if (!t->tls)
 		return LINK_OK;
-	err = tls_connect(&k->sock, t->tls, t->server_name, t->verify_name, until);
+	if (t->before_tls)
+		err = t->before_tls(&k->sock, until);
+	if (!err)
+		err = tls_connect(&k->sock, t->tls, t->server_name, t->verify_name, until);
 	if (!err)
 		return LINK_OK;
 	*why = err_root(err)->text;

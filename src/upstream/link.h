@@ -23,6 +23,9 @@ struct links *links_new(const struct links_options *o);
 void links_drop(struct links **l);      /* closes the idle ones; none may be in use */
 void links_close_idle(struct links *l); /* when the loop drains */
 
+/* What is said in clear on a new connection, so that the other side is ready for TLS. */
+typedef struct err *link_before_tls_fn(struct sock *s, deadline until) SUSPENDS;
+
 /* Where to, and how. */
 struct link_target {
 	const struct address *address;
@@ -31,6 +34,7 @@ struct link_target {
 		tls_identity; /* of the settings behind tls, the same over snapshots while they are */
 	str server_name;      /* SNI; its host part is verified when verify_name */
 	bool verify_name;
+	link_before_tls_fn *before_tls; /* NULL: the handshake comes first */
 };
 
 struct link {
