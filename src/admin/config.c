@@ -52,7 +52,7 @@ static void answer_rendered(struct call *c, int status, struct declarative_confi
 {
 	struct rendering r = { .a = c->a, .d = d };
 
-	offload(render, &r);
+	offload_long(render, &r);
 	answer_json(c, status, r.text);
 }
 
@@ -202,7 +202,7 @@ static void config_post(struct call *c)
 		answer_empty(c, 304);
 		return;
 	}
-	offload(parse, &job);
+	offload_long(parse, &job);
 	d = job.made;
 	if (!job.is_good) {
 		answer_error(c, &job.error);

@@ -56,7 +56,7 @@ static void free_snapshot(void *p)
 static void loop_let_go(struct snapshot *s)
 {
 	if (__atomic_sub_fetch(&s->loops_left, 1, __ATOMIC_ACQ_REL) == 0)
-		offload_detached(free_snapshot, s);
+		offload_long_detached(free_snapshot, s);
 }
 
 static void acknowledge(void *p)

@@ -215,6 +215,11 @@ void offload(void (*fn)(void *), void *arg) SUSPENDS;
 /* Runs fn(arg) there, nobody waits; any thread. */
 void offload_detached(void (*fn)(void *), void *arg);
 
+/* The same for what takes the processor for long and no client waits for: one after the
+ * other, on a thread that gives way to all others. */
+void offload_long(void (*fn)(void *), void *arg) SUSPENDS;
+void offload_long_detached(void (*fn)(void *), void *arg);
+
 /* Runs fn(arg) as a fiber of another loop, while this one waits; like offload(), it cannot be
  * cancelled.  False, and nothing ran: that loop has ended.  It must outlive those of who asks. */
 bool fiber_ask(struct loop *l, const char *name, void (*fn)(void *), void *arg) SUSPENDS;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -1098,6 +1099,31 @@ static void offloads(void *p)
 	fiber_yield();
 	assert_true(*n < 300);
 	offload_detached(job_blocks, n);
+	offload_long(job_blocks, n);
+	offload_long_detached(job_blocks, n);
+}
+
+static void says_priority(void *p)
+{
+	*(int *)p = getpriority(PRIO_PROCESS, 0);
+}
+
+static void asks_both(void *p)
+{
+	offload(says_priority, p);
+	offload_long(says_priority, (int *)p + 1);
+}
+
+static void what_takes_long_gives_way_to_all_else(void **state)
+{
+	int nice[2] = { 0 };
+
+	(void)state;
+	assert_null(offload_start(1));
+	on_loop(asks_both, nice);
+	offload_stop();
+	assert_int_equal(nice[0], getpriority(PRIO_PROCESS, 0));
+	assert_true(nice[1] > nice[0] || nice[0] == 19);
 }
 
 static void jobs_run_on_other_threads_while_the_loop_goes_on(void **state)
@@ -1108,12 +1134,12 @@ static void jobs_run_on_other_threads_while_the_loop_goes_on(void **state)
 	assert_null(offload_start(2));
 	on_loop(offloads, &n);
 	offload_stop();
-	assert_int_equal(n, 304);
+	assert_int_equal(n, 306);
 
 	/* Without threads they run at once. */
 	offload_detached(job_blocks, &n);
 	on_loop(waits_for_job, &n);
-	assert_int_equal(n, 406);
+	assert_int_equal(n, 408);
 	err_forget();
 	assert_non_null(offload_start(0));
 	err_forget();
@@ -1185,6 +1211,7 @@ int main(void)
 		cmocka_unit_test(a_channel_keeps_the_order_of_each_sender),
 		cmocka_unit_test(several_fibers_may_receive_from_a_channel),
 		cmocka_unit_test(jobs_run_on_other_threads_while_the_loop_goes_on),
+		cmocka_unit_test(what_takes_long_gives_way_to_all_else),
 		cmocka_unit_test(fibers_can_be_started_on_another_loop),
 	};
 

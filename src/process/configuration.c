@@ -232,7 +232,7 @@ static struct err *build_and_publish(struct configuration *c, struct job *j)
 {
 	const struct config *config = &j->held->config;
 
-	offload(build_job, j);
+	offload_long(build_job, j);
 	if (j->e)
 		return own_error(j->e, "cannot build the configuration, keeping the one in use");
 	log_notice("configuration%s%s: %zu services, %zu routes, built in %lld ms", j->d ? " " : "",
@@ -461,7 +461,7 @@ static struct err *start_declared(struct configuration *c)
 	struct job j = { .c = c, .a = a };
 	struct err *e;
 
-	offload(read_job, &j);
+	offload_long(read_job, &j);
 	if (j.e)
 		return own_error(j.e, "cannot load the configuration");
 	e = publish_declared(c, &j);
@@ -488,7 +488,7 @@ struct err *configuration_apply(struct configuration *c, struct declarative_conf
 	PASS(take_turn(c));
 	e = publish_declared(c, &j);
 	if (!e) {
-		offload(keep_job, &j);
+		offload_long(keep_job, &j);
 		if (j.e)
 			log_err(LOG_WARN_, j.e,
 				"the configuration serves, but a restart will not know it");

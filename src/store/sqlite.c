@@ -212,12 +212,14 @@ static void run_job(void *p)
 	err_forget();
 }
 
-static void run_where_it_may_block(void (*fn)(void *), void *arg)
+static void run_where_it_may_block(enum sql_use use, void (*fn)(void *), void *arg)
 {
-	if (fiber_self())
-		offload(fn, arg);
-	else
+	if (!fiber_self())
 		fn(arg);
+	else if (use == SQL_USE_LOAD)
+		offload_long(fn, arg);
+	else
+		offload(fn, arg);
 }
 
 static struct err *run(struct sql_database *db, struct arena *a, enum sql_use use, sql_job_fn *fn,
@@ -225,7 +227,7 @@ static struct err *run(struct sql_database *db, struct arena *a, enum sql_use us
 {
 	struct job j = { CONTAINER(db, struct sqlite, db), a, use, fn, arg, NULL };
 
-	run_where_it_may_block(run_job, &j);
+	run_where_it_may_block(use, run_job, &j);
 	return j.e;
 }
 
@@ -258,7 +260,7 @@ static struct err *poll(struct sql_database *db, struct arena *a, struct sql_eve
 	struct job j = { .s = CONTAINER(db, struct sqlite, db), .a = a };
 	int64_t before = j.s->version;
 
-	run_where_it_may_block(run_poll, &j);
+	run_where_it_may_block(SQL_USE_READ, run_poll, &j);
 	*ret = !j.e && j.s->version != before ? (struct sql_events){ &any, 1, 0 }
 					      : (struct sql_events){ 0 };
 	return j.e;
@@ -414,7 +416,7 @@ struct err *sqlite_open(const char *path, struct sql_database **ret)
 	};
 	s->arena = arena_new();
 	s->path = str_z(s->arena, str_of(path));
-	run_where_it_may_block(open_job, &o);
+	run_where_it_may_block(SQL_USE_READ, open_job, &o);
 	if (o.e) {
 		struct err *e = FAIL(o.e->code, "%s: %s", path, err_line(s->arena, o.e).s);
 

@@ -260,6 +260,176 @@ static void the_whole_is_loaded_and_kept_until_it_changes(void **state)
 	assert_int_equal(one.routes.n, 1);
 }
 
+/* ---- shelves ------------------------------------------------------------------------------------ */
+
+static bool same_texts(const strs *x, const strs *y)
+{
+	bool ret = x->n == y->n;
+
+	for (size_t i = 0; ret && i < x->n; i++)
+		ret = str_eq(x->v[i], y->v[i]);
+	return ret;
+}
+
+/* The members that rows describe, one level deep. */
+static bool same_member(const struct field *f, const char *x, const char *y)
+{
+	x += f->offset;
+	y += f->offset;
+	if (f->kind == FIELD_FOREIGN || (f->kind == FIELD_STRING && f->is_uuid))
+		return uuid_eq(*(const uuid *)x, *(const uuid *)y);
+	switch (f->kind) {
+	case FIELD_STRING:
+		return str_eq(*(const str *)x, *(const str *)y);
+	case FIELD_ARRAY:
+	case FIELD_SET:
+		return f->elements->kind != FIELD_STRING ||
+		       same_texts((const strs *)x, (const strs *)y);
+	case FIELD_INTEGER:
+	case FIELD_NUMBER:
+	case FIELD_BOOLEAN:
+		return memcmp(x, y, f->size) == 0;
+	default:
+		return true;
+	}
+}
+
+struct any_list {
+	char *v;
+	size_t n;
+};
+
+static void assert_same_list(const char *name, const void *x_, const void *y_)
+{
+	const struct entity *e = entity(name);
+	struct any_list x, y;
+
+	memcpy(&x, x_, sizeof(x));
+	memcpy(&y, y_, sizeof(y));
+	if (x.n != y.n)
+		fail_msg("%s: %zu are %zu", name, x.n, y.n);
+	for (size_t i = 0; i < x.n; i++) {
+		for (const struct field *f = schema_fields(entity_schema(e)); f->name; f++) {
+			if (f->offset != FIELD_NOT_KEPT &&
+			    !same_member(f, x.v + i * e->size, y.v + i * e->size))
+				fail_msg("%s[%zu].%s differs", name, i, f->name);
+		}
+	}
+}
+
+static unsigned seed = 1;
+
+static unsigned below(unsigned n)
+{
+	seed = seed * 1103515245 + 12345;
+	return (seed >> 16) % n;
+}
+
+static str some_id(char kind)
+{
+	return str_fmt(a, "%c0000000-0000-4000-8000-0000000000%02x", kind, below(24));
+}
+
+static void put_pair(struct value *doc)
+{
+	str cert, key;
+
+	assert_null(tls_make_self_signed(a, TLS_KEY_EC_P256, STR("test"), 10, &cert, &key));
+	value_set(a, doc, STR("cert"), value_str(a, cert));
+	value_set(a, doc, STR("key"), value_str(a, key));
+}
+
+/* One write of whatever comes; what is refused is no change. */
+static void write_something(void)
+{
+	static const struct {
+		const char *entity, *text, *more;
+		char id, more_id;
+	} kinds[] = {
+		{ "services", "host", NULL, '1', 0 },
+		{ "routes", "name", "service", '2', '1' },
+		{ "upstreams", "name", NULL, '3', 0 },
+		{ "targets", "target", "upstream", '4', '3' },
+		{ "consumers", "username", NULL, '5', 0 },
+		{ "snis", "name", "certificate", '6', '7' },
+		{ "certificates", NULL, NULL, '7', 0 },
+	};
+	unsigned k = below(COUNT(kinds));
+	const struct entity *e = entity(kinds[k].entity);
+	struct value *doc = value_object(a), *parent = value_object(a);
+	struct db_error err;
+	uuid id;
+
+	assert_true(uuid_parse(some_id(kinds[k].id), &id));
+	if (below(4) == 0) {
+		store->kind->remove(store, a, e, id, &err);
+		err_forget();
+		return;
+	}
+	if (kinds[k].text)
+		value_set(a, doc, str_of(kinds[k].text),
+			  value_str(a, str_fmt(a, "h%u.example", below(1000))));
+	else
+		put_pair(doc);
+	if (kinds[k].more) {
+		value_set(a, parent, STR("id"), value_str(a, some_id(kinds[k].more_id)));
+		value_set(a, doc, str_of(kinds[k].more), parent);
+	}
+	if (k == 1)
+		value_set(a, doc, STR("hosts"), parsed("[\"a.example\",\"b.example\"]"));
+	store->kind->upsert(store, a, e, id, completed(e, doc, SCHEMA_UPSERT), &err);
+	err_forget();
+}
+
+/* What is lent after each few writes is what a store that has just been opened reads. */
+static void what_is_lent_is_what_would_be_read_anew(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 150; round++) {
+		struct arena *first CLEANUP(arena_drop) = arena_new();
+		struct arena *second CLEANUP(arena_drop) = arena_new();
+		struct store *fresh = open_store();
+		struct config lent, anew;
+
+		for (unsigned n = below(round % 10 ? 4 : 90); n; n--)
+			write_something();
+		assert_null(store->kind->load(store, first, &lent));
+		assert_null(store->kind->load(fresh, second, &anew));
+		assert_same_list("services", &lent.services, &anew.services);
+		assert_same_list("routes", &lent.routes, &anew.routes);
+		assert_same_list("upstreams", &lent.upstreams, &anew.upstreams);
+		assert_same_list("targets", &lent.targets, &anew.targets);
+		assert_same_list("consumers", &lent.consumers, &anew.consumers);
+		assert_same_list("certificates", &lent.certificates, &anew.certificates);
+		assert_same_list("snis", &lent.snis, &anew.snis);
+		fresh->kind->drop(fresh);
+	}
+}
+
+/* The texts of what did not change are the same ones, not their likes. */
+static void of_a_kind_only_what_changed_is_read(void **state)
+{
+	struct arena *first CLEANUP(arena_drop) = arena_new();
+	struct arena *second CLEANUP(arena_drop) = arena_new();
+	struct config before, after;
+	struct db_error err;
+	uuid id = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		id = id_of(insert("services", str_fmt(a, "{\"host\":\"h%d\"}", i).s));
+	assert_null(store->kind->load(store, first, &before));
+	assert_non_null(store->kind->update(store, a, entity("services"), id,
+					    parsed("{\"host\":\"new\"}"), &err));
+	assert_null(store->kind->load(store, second, &after));
+	for (size_t i = 0; i < 3; i++) {
+		if (uuid_eq(after.services.v[i].id, id))
+			assert_true(str_is(after.services.v[i].host, "new"));
+		else
+			assert_ptr_equal(after.services.v[i].host.s, before.services.v[i].host.s);
+	}
+}
+
 /* ---- refusals ----------------------------------------------------------------------------------- */
 
 static const struct {
@@ -487,6 +657,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_entity_comes_out_as_it_went_in),
 		T(the_whole_is_loaded_and_kept_until_it_changes),
+		T(what_is_lent_is_what_would_be_read_anew),
+		T(of_a_kind_only_what_changed_is_read),
 		T(what_must_not_be_is_refused_in_kongs_words),
 		T(a_parent_stays_while_it_is_needed_and_takes_others_along),
 		T(a_change_keeps_what_it_does_not_say),

@@ -285,16 +285,20 @@ static bool is_table(str word)
 bool store_sql_forget(struct store *s_, str key)
 {
 	struct sql_store *s = sql_store_of(s_);
-	str rest = key, word = STR("");
+	str rest = key, word = STR(""), part = STR("");
 	const struct entity *e;
+	uuid id;
 
 	str_next(&rest, ':', &word);
+	str_next(&rest, ':', &part);
 	e = kind_of(word);
 	if (e && sql_store_entity(s, e)->is_on_demand) {
 		forget_key(s, key);
 		return false;
 	}
-	if (e)
+	if (e && uuid_parse(part, &id) && !e->cache_key)
+		sql_store_forget_one(s, e, id, true);
+	else if (e)
 		sql_store_forget(s, e);
 	else if (is_table(word))
 		return false; /* of a plugin that is not enabled here */
@@ -303,24 +307,55 @@ bool store_sql_forget(struct store *s_, str key)
 	return true;
 }
 
-void store_sql_forget_all(struct store *s_)
+/* What an event is about when it says no more than "something of this kind"; or NULL. */
+static const struct entity *vague_about(const struct sql_event *e)
 {
-	struct sql_store *s = sql_store_of(s_);
-
-	for (size_t i = 0; i < s->n; i++)
-		shelves_forget(&s->shelves, i);
-	forget_key(s, STR("*"));
+	if (str_is(e->channel, "balancer:upstreams") || str_is(e->channel, "balancer:targets"))
+		return entity_find(str_from(e->channel, sizeof("balancer:") - 1));
+	if (!str_is(e->channel, SQL_INVALIDATIONS))
+		return NULL;
+	return str_is(e->data, "router:version")             ? entity_find(STR("routes"))
+	       : str_is(e->data, "plugins_iterator:version") ? entity_find(STR("plugins"))
+							     : NULL;
 }
 
-bool sql_hear(struct sql_store *s, const struct sql_event *e)
+/* Nodes say first which entity changed and then that something did: if the former came along
+ * the latter says nothing new. */
+static bool is_said_already(const struct sql_events *events, const struct entity *about)
 {
-	if (str_is(e->channel, SQL_INVALIDATIONS))
-		return store_sql_forget(&s->store, e->data);
-	if (str_is(e->channel, "balancer:upstreams") || str_is(e->channel, "balancer:targets")) {
-		sql_store_forget(s, entity_find(str_from(e->channel, sizeof("balancer:") - 1)));
-		return true;
+	for (size_t i = 0; i < events->n; i++) {
+		const struct sql_event *e = &events->v[i];
+		str rest = e->data, word = STR("");
+
+		str_next(&rest, ':', &word);
+		if (str_is(e->channel, SQL_INVALIDATIONS) &&
+		    (str_is(word, about->name) ||
+		     (str_is(word, "services") && strcmp(about->name, "routes") == 0)))
+			return true;
 	}
-	if (s->watch.heard)
-		s->watch.heard(s->watch.arg, e->channel, e->data);
 	return false;
+}
+
+static bool hear(struct sql_store *s, const struct sql_events *events, const struct sql_event *e)
+{
+	const struct entity *about = vague_about(e);
+
+	if (about && is_said_already(events, about))
+		return true;
+	if (about)
+		sql_store_forget(s, about);
+	else if (str_is(e->channel, SQL_INVALIDATIONS))
+		return store_sql_forget(&s->store, e->data);
+	else if (s->watch.heard)
+		s->watch.heard(s->watch.arg, e->channel, e->data);
+	return about != NULL;
+}
+
+bool sql_hear(struct sql_store *s, const struct sql_events *events)
+{
+	bool ret = false;
+
+	for (size_t i = 0; i < events->n; i++)
+		ret |= hear(s, events, &events->v[i]);
+	return ret;
 }

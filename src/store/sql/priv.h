@@ -13,16 +13,23 @@
 /* All entities of a kind, decoded; shared by the snapshots that use them. */
 struct shelf;
 
+#define SHELF_OLD_MAX 64 /* of more the whole kind is read */
+
+struct shelf_place {
+	struct shelf *latest;    /* NULL: not loaded, or nobody knows what of it is right */
+	uuid old[SHELF_OLD_MAX]; /* what of it is not */
+	size_t n_old;
+	uint64_t stamp; /* counts changes, so that a load does not keep what is old already */
+};
+
 struct shelves {
 	pthread_mutex_t lock;
-	struct shelf **v; /* by entity; NULL: not loaded, or changed since */
-	uint64_t *stamps; /* counts changes, so that a load does not keep what is old already */
+	struct shelf_place *v; /* by entity */
 	size_t n;
 };
 
 void shelves_init(struct arena *a, struct shelves *s, size_t n);
 void shelves_done(struct shelves *s);
-void shelves_forget(struct shelves *s, size_t entity);
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
@@ -46,8 +53,10 @@ struct sql_entity *sql_store_entity(struct sql_store *s, const struct entity *e)
 
 /* shelf.c: struct store_kind's load. */
 struct err *sql_store_load(struct store *s, struct arena *a, struct config *ret);
-/* What a write to an entity makes old: itself, and what its deletion takes along. */
+/* All of a kind is old, and of what refers to it. */
 void sql_store_forget(struct sql_store *s, const struct entity *e);
+/* One is; with_children: it may be gone, and what refers to it with it. */
+void sql_store_forget_one(struct sql_store *s, const struct entity *e, uuid id, bool with_children);
 
 /* write.c */
 bool sql_store_write(struct store *s, struct arena *a, struct store_write *w, size_t n,
@@ -73,8 +82,8 @@ struct err *sql_tell_children(struct sql_store *s, struct sql_link *l, struct ar
 struct err *sql_tell_kinds(struct sql_store *s, struct sql_link *l, struct arena *a,
 			   struct sql_told *told, const struct store_write *w, size_t n);
 struct err *sql_tell_all(struct sql_store *s, struct sql_link *l, struct arena *a);
-/* What an event of another node makes old; true: something that is loaded. */
-bool sql_hear(struct sql_store *s, const struct sql_event *e);
+/* What events of other nodes make old; true: something that is loaded. */
+bool sql_hear(struct sql_store *s, const struct sql_events *events);
 
 /* fault.c: what a statement broke, as Kong says it. */
 void sql_explain(struct sql_store *s, struct arena *a, const struct store_write *w,

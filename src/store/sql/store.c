@@ -364,8 +364,7 @@ struct err *store_sql_poll(struct store *s_, struct arena *a, bool *ret)
 
 	*ret = false;
 	PASS(s->db->poll(s->db, a, &events));
-	for (size_t i = 0; i < events.n; i++)
-		*ret |= sql_hear(s, &events.v[i]);
+	*ret = sql_hear(s, &events);
 	return NULL;
 }
 

@@ -192,13 +192,31 @@ static bool has_loaded(const struct writing *g)
 	return false;
 }
 
+static bool id_of(const struct value *doc, uuid *ret)
+{
+	const struct value *id = value_get(doc, "id");
+
+	return id && id->kind == VALUE_STRING && uuid_parse(id->s, ret);
+}
+
+static void forget_written(struct sql_store *s, const struct writing *g,
+			   const struct store_write *w)
+{
+	uuid id = w->id;
+
+	if (g->n > SHELF_OLD_MAX || (w->op == STORE_INSERT && !id_of(w->doc, &id)))
+		sql_store_forget(s, w->entity);
+	else
+		sql_store_forget_one(s, w->entity, id, w->op == STORE_REMOVE);
+}
+
 /* Where all is loaded all that changes is, but for what requests make. */
 static void tell_changed(struct sql_store *s, const struct writing *g)
 {
 	bool has_changed = g->told.has_changed || (!s->db->node.s && has_loaded(g));
 
 	for (size_t i = 0; i < g->n && has_changed; i++)
-		sql_store_forget(s, g->writes[i].entity);
+		forget_written(s, g, &g->writes[i]);
 	for (size_t i = 0; i < g->told.keys.n && s->watch.forget; i++)
 		s->watch.forget(s->watch.arg, g->told.keys.v[i]);
 	if (has_changed && s->watch.changed)
