@@ -11,14 +11,15 @@
 #define REPEATS 7
 #define BUILDS  10000
 
-static double best_ns(struct balancer *b, struct arena *a, const struct balance_input *in)
+static double best_ns(struct balancer *b, struct arena *a, const struct balance_input *in,
+		      int rounds)
 {
 	double best = 1e9;
 
 	for (int repeat = 0; repeat < REPEATS; repeat++) {
 		int64_t started = clock_mono_us();
 
-		for (int i = 0; i < ROUNDS; i++) {
+		for (int i = 0; i < rounds; i++) {
 			struct pick pick;
 
 			memset(&pick, 0, sizeof(pick));
@@ -26,7 +27,7 @@ static double best_ns(struct balancer *b, struct arena *a, const struct balance_
 			balance_report(b, &pick, TRY_ANSWERED, 200);
 			balance_done(b, &pick);
 		}
-		double ns = (double)(clock_mono_us() - started) * 1000 / ROUNDS;
+		double ns = (double)(clock_mono_us() - started) * 1000 / rounds;
 
 		best = ns < best ? ns : best;
 	}
@@ -38,6 +39,8 @@ static void run_algorithm(struct arena *a, struct balance_store *s, const char *
 	struct upstream *u = NEW(a, struct upstream);
 	const struct target **targets = NEWS(a, const struct target *, (size_t)n);
 	struct balance_input in = { .client_ip = STR("192.0.2.7") };
+	int64_t started, built_us;
+	struct balancer *b;
 
 	u->name = STR("pool");
 	u->algorithm = str_of(algorithm);
@@ -46,12 +49,15 @@ static void run_algorithm(struct arena *a, struct balance_store *s, const char *
 	for (int i = 0; i < n; i++) {
 		struct target *t = NEW(a, struct target);
 
-		t->target = str_fmt(a, "10.0.0.%d:80", i + 1);
-		t->weight = 100 + i;
+		t->target = str_fmt(a, "10.0.%d.%d:80", i >> 8, i & 255);
+		t->weight = 100 + i % 100;
 		targets[i] = t;
 	}
-	printf("%-20s %3d targets %7.1f ns\n", algorithm, n,
-	       best_ns(balancer_of_upstream(a, s, u, targets, (size_t)n), a, &in));
+	started = clock_mono_us();
+	b = balancer_of_upstream(a, s, u, targets, (size_t)n);
+	built_us = clock_mono_us() - started;
+	printf("%-20s %5d targets %9.1f ns, built in %6.1f ms\n", algorithm, n,
+	       best_ns(b, a, &in, n > 1000 ? ROUNDS / 100 : ROUNDS), (double)built_us / 1000);
 }
 
 /* A snapshot with ten thousand upstreams of two targets. */
@@ -88,8 +94,8 @@ int main(void)
 	struct arena *a = arena_new();
 
 	printf("%-20s             %7.1f ns\n", "ip",
-	       best_ns(balancer_of_host(a, s, STR("127.0.0.1"), 80), a, NULL));
-	for (int n = 2; n <= 100; n *= 7) {
+	       best_ns(balancer_of_host(a, s, STR("127.0.0.1"), 80), a, NULL, ROUNDS));
+	for (int n = 2; n <= 10000; n = n == 98 ? 10000 : n * 7) {
 		run_algorithm(a, s, "round-robin", n);
 		run_algorithm(a, s, "consistent-hashing", n);
 		run_algorithm(a, s, "least-connections", n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The four algorithms: which slot of a table a request gets.
+/* The four algorithms: which slot of a table a request gets, in constant or
+ * logarithmic time however many there are.
  *
  * All pass over slots that health took out, and over those the same request
  * tried before while there are others. */
@@ -7,7 +8,9 @@
 
 #include <math.h>
 
-#define DECAY_MS 10000.0f
+#define DECAY_MS    10000.0f
+#define LOOK_AT_ALL 128 /* slots; of more the best of some is chosen ... */
+#define DRAWN       8   /* ... as many as these */
 
 /* ---- response times ---------------------------------------------------------------
  *
@@ -89,11 +92,9 @@ static bool tried_all(const struct table *t, const struct pick *pick)
 	return true;
 }
 
-static const struct slot *next_in_turn(const struct balancer *b, const struct table *t,
-				       const struct pick *pick, bool is_fresh)
+/* The slot that covers a position of the wheel. */
+static uint32_t slot_at(const struct table *t, uint64_t at)
 {
-	uint64_t p = atomic_fetch_add_explicit(&b->lasting->position, 1, memory_order_relaxed);
-	uint64_t at = p % t->wheel * t->stride % t->wheel;
 	uint32_t low = 0, high = t->n - 1;
 
 	while (low < high) { /* the first slot that ends behind `at` */
@@ -104,6 +105,15 @@ static const struct slot *next_in_turn(const struct balancer *b, const struct ta
 		else
 			low = middle + 1;
 	}
+	return low;
+}
+
+static const struct slot *next_in_turn(const struct balancer *b, const struct table *t,
+				       const struct pick *pick, bool is_fresh)
+{
+	uint64_t p = atomic_fetch_add_explicit(&b->lasting->position, 1, memory_order_relaxed);
+	uint32_t low = slot_at(t, p % t->wheel * t->stride % t->wheel);
+
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct slot *slot = &t->slots[low];
 
@@ -118,21 +128,23 @@ static const struct slot *next_in_turn(const struct balancer *b, const struct ta
 static const struct slot *next_on_ring(const struct table *t, const struct pick *pick,
 				       bool is_fresh)
 {
-	uint32_t point = pick->hash_ % t->points, low = 0, high = t->n_ring;
+	const struct ring *ring = t->ring;
+	uint32_t point = ring->circle ? pick->hash_ % ring->circle : pick->hash_;
+	uint32_t low = 0, high = ring->n;
 
 	while (low < high) { /* how many lie at or below it */
 		uint32_t middle = (low + high) / 2;
 
-		if (t->ring[middle].at <= point)
+		if (ring->v[middle].at <= point)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (uint32_t i = 0; i < t->n_ring; i++) {
+	for (uint32_t i = 0; i < ring->n; i++) {
 		const struct slot *slot;
 
-		low = low ? low - 1 : t->n_ring - 1;
-		slot = &t->slots[t->ring[low].slot];
+		low = low ? low - 1 : ring->n - 1;
+		slot = &t->slots[ring->v[low].slot];
 		if (slot_is_up(t, slot) && (is_fresh || !was_tried(pick, slot)))
 			return slot;
 	}
@@ -151,6 +163,38 @@ static double score(const struct balancer *b, const struct slot *slot, int64_t n
 	return x / slot->weight;
 }
 
+static uint64_t scatter(uint64_t x) /* the finish of splitmix64 */
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 27) * 0x94d049bb133111eb;
+	return x ^ x >> 31;
+}
+
+/* Of many: the best of a few, each drawn with the chance that its weight gives it; NULL
+ * when none of these may have the request. */
+static const struct slot *lowest_of_some(const struct balancer *b, const struct table *t,
+					 const struct pick *pick, bool is_fresh, uint64_t turn,
+					 int64_t now)
+{
+	const struct slot *best = NULL;
+	double best_score = 0;
+
+	for (uint64_t i = 0; t->wheel && i < DRAWN; i++) {
+		uint64_t at = scatter((turn * DRAWN + i + 1) * 0x9e3779b97f4a7c15) % t->wheel;
+		const struct slot *slot = &t->slots[slot_at(t, at)];
+
+		if (slot_is_up(t, slot) && (is_fresh || !was_tried(pick, slot))) {
+			double s = score(b, slot, now);
+
+			if (!best || s < best_score) {
+				best = slot;
+				best_score = s;
+			}
+		}
+	}
+	return best;
+}
+
 /* Looks at all, from another slot each time, so that equals take turns. */
 static const struct slot *lowest(const struct balancer *b, const struct table *t,
 				 const struct pick *pick, bool is_fresh)
@@ -161,6 +205,11 @@ static const struct slot *lowest(const struct balancer *b, const struct table *t
 	const struct slot *best = NULL;
 	double best_score = 0;
 
+	if (t->n > LOOK_AT_ALL) {
+		best = lowest_of_some(b, t, pick, is_fresh, turn, now);
+		if (best)
+			return best;
+	}
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct slot *slot = &t->slots[at];
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "balance/balance.h"
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include <pthread.h>
@@ -25,7 +26,7 @@
 #define OVERDUE_MS      4000   /* after which a request waits for the renewal */
 #define ASK_FOR_MS      30000  /* at most, in the background */
 #define LINE            64     /* of the cache: what is written often stands apart */
-#define BUCKETS         1024
+#define BUCKETS         8192
 
 enum algorithm { ROUND_ROBIN, CONSISTENT_HASHING, LEAST_CONNECTIONS, LATENCY };
 
@@ -61,6 +62,7 @@ struct lasting {
 	unsigned refs; /* balancers and peers */
 	int64_t idle_since;
 	struct list balancers; /* that use it */
+	struct ring *ring;     /* the last one, or NULL; under the lock */
 	bool is_unhealthy;     /* as it was told last; under the lock */
 
 	char before_[LINE];
@@ -109,9 +111,33 @@ struct slot {
 			 * this one's included */
 };
 
+/* An address before it has its slot. */
+struct found {
+	const struct spot *spot;
+	struct address address;
+	str text, srv_name; /* "ip:port", the ip as Kong writes it */
+	uint32_t weight;
+	uint16_t port;
+	bool is_each_time;
+};
+
+struct founds {
+	struct found *v;
+	size_t n, cap;
+};
+
 /* A point of the ring that belongs to a slot. */
 struct point {
 	uint32_t at, slot;
+};
+
+/* Of consistent-hashing: never changed, shared by the tables that come to the same one. */
+struct ring {
+	unsigned refs;     /* under the lock */
+	uint32_t circle;   /* points there are; 0: 2^32 */
+	uint32_t n;        /* that are taken */
+	struct buf inputs; /* what it was made from */
+	struct point *v;   /* those that are taken, in order */
 };
 
 struct table {
@@ -124,8 +150,7 @@ struct table {
 	uint64_t total_weight, unavailable_weight;
 	uint64_t wheel, stride; /* round-robin: positions in a round; table.c */
 	uint32_t n, n_available;
-	uint32_t points, n_ring; /* consistent-hashing: of the circle, and taken */
-	struct point *ring;      /* those, in order */
+	struct ring *ring; /* consistent-hashing; else NULL */
 	struct slot slots[];
 };
 
@@ -182,6 +207,13 @@ void name_renew(struct balance_store *s, struct name *name); /* under the lock *
 void table_rebuild(struct balancer *b);
 int64_t table_due(const struct balancer *b); /* when the earliest of its names must be asked */
 void table_free(struct balance_store *s, struct table *t); /* its peers lose a reference */
+
+/* ---- ring.c: under the lock ------------------------------------------------------- */
+
+/* The ring for t's slots, which are in the order of `all`: the one before when nothing that
+ * it depends on has changed. */
+struct ring *ring_of(struct balancer *b, const struct table *t, const struct founds *all);
+void ring_let_go(struct ring **ring); /* takes NULL, leaves NULL */
 
 /* ---- choose.c: no lock ----------------------------------------------------------- */
 

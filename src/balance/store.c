@@ -111,6 +111,7 @@ static void lasting_forget(struct balance_store *s, struct lasting *l)
 {
 	list_remove(&l->link);
 	store_name_let_go(s, l->name);
+	ring_let_go(&l->ring);
 	mem_free(l);
 }
 

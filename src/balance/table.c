@@ -10,31 +10,12 @@
  * once, so shares are exact; with stride near W over the golden ratio a slot's
  * turns lie as far apart as they can. */
 #include "balance/priv.h"
-#include "balance/xxh32.h"
 #include "base/epoch.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
 
-#define RING_MIN          1000
-#define POINTS_PER_TARGET 160
-#define FREE              UINT32_MAX
-#define GOLDEN            0.6180339887498949
-
-/* An address before it has its slot. */
-struct found {
-	const struct spot *spot;
-	struct address address;
-	str text, srv_name; /* "ip:port", the ip as Kong writes it */
-	uint32_t weight;
-	uint16_t port;
-	bool is_each_time;
-};
-
-struct founds {
-	struct found *v;
-	size_t n, cap;
-};
+#define GOLDEN 0.6180339887498949
 
 int64_t table_due(const struct balancer *b)
 {
@@ -155,82 +136,6 @@ static void set_wheel(struct table *t)
 		t->stride++;
 }
 
-/* ---- consistent-hashing ----------------------------------------------------------- */
-
-/* How many points a slot gets, in the very arithmetic of Kong's nodes. */
-static uint32_t points_of(const struct balancer *b, const struct table *t, const struct slot *slot)
-{
-	double share = (double)slot->weight / (double)t->total_weight;
-	uint32_t n = (uint32_t)(share * (double)b->n_targets * POINTS_PER_TARGET);
-
-	return n ? n : 1;
-}
-
-/* "<ip>::<port> " of a slot, and where its number goes. */
-static size_t point_key(str text, char *key, size_t size)
-{
-	size_t colon = (size_t)str_find_last(text, ':');
-	int n = snprintf(key, size, STRF ":" STRF " ", STRV(str_part(text, 0, colon)),
-			 STRV(str_from(text, colon)));
-
-	return n < (int)size ? (size_t)n : size - 1;
-}
-
-/* Puts the slots on a ring of that many points, FREE where nobody is; false when one
- * found no room. */
-static bool fill_ring(const struct balancer *b, const struct table *t, const struct founds *all,
-		      uint32_t *ring, uint32_t points)
-{
-	memset(ring, 0xff, points * sizeof(*ring));
-	for (uint32_t slot = 0; slot < t->n; slot++) {
-		uint32_t left = points_of(b, t, &t->slots[slot]);
-		char key[512];
-		size_t n = point_key(all->v[slot].text, key, sizeof(key) - 16);
-
-		for (uint32_t i = 1; left > 0; i++) {
-			char digits[10], *p = digits + sizeof(digits);
-			uint32_t rest = i, *point;
-			size_t n_digits;
-
-			if (i > points)
-				return false;
-			do
-				*--p = (char)('0' + rest % 10);
-			while ((rest /= 10) != 0);
-			n_digits = (size_t)(digits + sizeof(digits) - p);
-			memcpy(key + n, p, n_digits);
-			point = &ring[xxh32(str_at(key, n + n_digits)) % points];
-			if (*point == FREE) {
-				*point = slot;
-				left--;
-			}
-		}
-	}
-	return true;
-}
-
-/* The ring has as many points as the upstream says; twice, four times ... as many when the
- * targets do not fit (where Kong gives up).  The table keeps those that are taken. */
-static void make_ring(struct arena *a, const struct balancer *b, struct table *t,
-		      const struct founds *all)
-{
-	int64_t slots = b->upstream->slots;
-	uint32_t points = slots >= RING_MIN ? (uint32_t)slots : RING_MIN, n = 0;
-	uint32_t *ring = arena_alloc(a, points * sizeof(*ring));
-
-	while (!fill_ring(b, t, all, ring, points)) {
-		points *= 2;
-		ring = arena_alloc(a, points * sizeof(*ring));
-	}
-	for (uint32_t i = 0; i < points; i++)
-		n += ring[i] != FREE;
-	t->points = points;
-	t->ring = mem_alloc(n * sizeof(*t->ring));
-	for (uint32_t i = 0; i < points; i++)
-		if (ring[i] != FREE)
-			t->ring[t->n_ring++] = (struct point){ .at = i, .slot = ring[i] };
-}
-
 /* ---- the table -------------------------------------------------------------------- */
 
 /* Peers that join are taken to be as fast as those that are there. */
@@ -278,7 +183,7 @@ void table_free(struct balance_store *s, struct table *t)
 	for (uint32_t i = 0; i < t->n; i++)
 		if (--t->slots[i].peer->tables == 0)
 			t->slots[i].peer->idle_since = s->sources.now_ms();
-	mem_free(t->ring);
+	ring_let_go(&t->ring);
 	mem_free(t);
 }
 
@@ -310,7 +215,7 @@ static struct table *build(struct balancer *b, struct arena *a)
 				b->threshold;
 	}
 	if (b->algorithm == CONSISTENT_HASHING && t->n && !b->never_picks)
-		make_ring(a, b, t, &all);
+		t->ring = ring_of(b, t, &all);
 	if (b->algorithm == LATENCY)
 		start_latencies(b->store, t);
 	return t;

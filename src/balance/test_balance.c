@@ -84,6 +84,8 @@ static const struct balance_sources sources = { .resolve = resolve, .now_ms = no
 
 /* ---- a world: a store, an upstream, its targets ----------------------------------- */
 
+#define TARGETS_MOST 1000
+
 struct world {
 	struct arena *a;
 	struct balance_store *store;
@@ -106,8 +108,8 @@ static void world_init(struct world *w, const char *algorithm)
 	now_ms = 1000000;
 	questions = 0;
 	w->a = arena_new();
-	w->targets = NEWS(w->a, struct target, 64);
-	w->list = NEWS(w->a, const struct target *, 64);
+	w->targets = NEWS(w->a, struct target, TARGETS_MOST);
+	w->list = NEWS(w->a, const struct target *, TARGETS_MOST);
 	w->store = balance_store_new_with(&sources);
 	w->upstream.id.b[0] = 1;
 	w->upstream.name = STR("pool");
@@ -118,6 +120,7 @@ static void world_init(struct world *w, const char *algorithm)
 
 static void add_target(struct world *w, const char *target, int64_t weight)
 {
+	assert_true(w->n < TARGETS_MOST);
 	w->targets[w->n] = (struct target){
 		.upstream = w->upstream.id,
 		.target = str_of(target),
@@ -475,6 +478,63 @@ static void a_ring_grows_when_its_targets_do_not_fit(void **state)
 	}
 	for (int i = 1; i <= 50; i++)
 		assert_in_range(hits[i], 20, 400);
+}
+
+/* Where Kong's ring has no room, who comes or goes moves its own clients and no others. */
+static void a_wide_ring_moves_no_more_than_a_share(void **state)
+{
+	enum { TARGETS = 500, CLIENTS = 5000 };
+	struct world w CLEANUP(world_done);
+	struct balancer *all, *fewer;
+	int moved = 0;
+
+	(void)state;
+	world_init(&w, "consistent-hashing");
+	w.upstream.hash_on = STR("ip");
+	for (int i = 0; i < TARGETS; i++)
+		add_target(&w, str_z(w.a, str_fmt(w.a, "10.0.0.1:%d", i + 1)), 100);
+	all = build(&w);
+	w.n = 0;
+	for (int i = 0; i < TARGETS; i++)
+		if (i != 250)
+			add_target(&w, str_z(w.a, str_fmt(w.a, "10.0.0.1:%d", i + 1)), 100);
+	fewer = build(&w);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct balance_input in = { .client_ip = client_input(w.a, i) };
+		int before = pick_port(&w, all, &in), after = pick_port(&w, fewer, &in);
+
+		assert_true(before == after || before == 251);
+		moved += before != after;
+	}
+	assert_in_range(moved, 1, 3 * CLIENTS / TARGETS);
+}
+
+static void of_very_many_targets_all_get_their_share(void **state)
+{
+	enum { TARGETS = 1000, PICKS = 20000 };
+	static const char *const algorithms[] = { "least-connections", "latency" };
+	static int hits[TARGETS + 1];
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(algorithms); k++) {
+		struct world w CLEANUP(world_done);
+		struct balancer *b;
+		int heavy = 0;
+
+		memset(hits, 0, sizeof(hits));
+		world_init(&w, algorithms[k]);
+		for (int i = 0; i < TARGETS; i++)
+			add_target(&w, str_z(w.a, str_fmt(w.a, "10.0.0.1:%d", i + 1)),
+				   i < TARGETS / 2 ? 300 : 100);
+		b = build(&w);
+		for (int i = 0; i < PICKS; i++)
+			hits[pick_port(&w, b, NULL)]++;
+		for (int i = 1; i <= TARGETS; i++) {
+			assert_true(hits[i] < 100); /* 20 on the average */
+			heavy += i <= TARGETS / 2 ? hits[i] : 0;
+		}
+		assert_in_range(heavy, PICKS / 2, PICKS);
+	}
 }
 
 static void what_is_hashed_is_what_was_configured(void **state)
@@ -868,6 +928,8 @@ int main(void)
 		cmocka_unit_test(two_nodes_build_the_same_ring),
 		cmocka_unit_test(the_ring_is_kongs),
 		cmocka_unit_test(a_ring_grows_when_its_targets_do_not_fit),
+		cmocka_unit_test(a_wide_ring_moves_no_more_than_a_share),
+		cmocka_unit_test(of_very_many_targets_all_get_their_share),
 		cmocka_unit_test(what_is_hashed_is_what_was_configured),
 		cmocka_unit_test(a_missing_cookie_is_made),
 		cmocka_unit_test(least_connections_fills_by_weight),
