@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the server is told: the lines of a request, by the metrics that are configured. */
 #include "plugins/statsd/statsd.h"
 
 #define ZONES_EVERY_S 60
