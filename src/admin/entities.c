@@ -310,12 +310,65 @@ void entity_get(struct call *c)
 		show(c, 200, doc);
 }
 
+/* The parent's with that nested key; NULL with err->code 0: there is none. */
+static struct value *look_below(struct call *c, const struct value *parent, str key,
+				struct db_error *err)
+{
+	const struct entity *e = c->at->entity;
+	struct store *s = c->context->store;
+	struct page_query q = { .size = BIG_PAGE,
+				.foreign = c->at->field,
+				.foreign_id = document_id(parent) };
+	struct page page = { 0 };
+
+	do {
+		if (!s->kind->page(s, c->a, e, &q, &page, err))
+			return NULL;
+		for (uint32_t i = 0; i < page.data->n; i++) {
+			struct value *doc = page.data->items[i];
+			const struct value *v = value_get(doc, e->nested_key);
+
+			if (!value_is_null(v) && v->kind == VALUE_STRING && str_eq(v->s, key))
+				return doc;
+		}
+		q.offset = page.offset;
+	} while (page.offset.n);
+	return NULL;
+}
+
+/* Turns the second parameter into an id, where it is a nested key; PUT may name what is not
+ * there yet.  False: answered. */
+static bool nested_key(struct call *c, const struct value *parent)
+{
+	const struct entity *e = c->at->entity;
+	struct db_error err = { 0 };
+	str key = c->params[1];
+	struct value *doc;
+	uuid id;
+
+	if (!e->nested_key || uuid_parse(key, &id))
+		return true;
+	doc = look_below(c, parent, key, &err);
+	if (err.code) {
+		answer_error(c, &err);
+		return false;
+	}
+	if (!doc && c->method != HTTP_PUT) {
+		answer_not_found(c);
+		return false;
+	}
+	c->params[1] = uuid_str(c->a, doc ? document_id(doc) : uuid_random());
+	if (c->method == HTTP_PUT && !value_get(c->args, e->nested_key))
+		value_set(c->a, c->args, str_of(e->nested_key), value_str(c->a, key));
+	return true;
+}
+
 /* The second parameter's entity, when it belongs to the first's. */
 static struct value *find_nested(struct call *c, struct value **ret_parent)
 {
 	struct value *parent = call_find(c, c->at->parent, c->params[0]), *doc;
 
-	if (!parent)
+	if (!parent || !nested_key(c, parent))
 		return NULL;
 	doc = call_find(c, c->at->entity, c->params[1]);
 	if (!doc)
@@ -708,10 +761,11 @@ void nested_create(struct call *c)
 void nested_put(struct call *c)
 {
 	struct value *parent = call_find(c, c->at->parent, c->params[0]), *made = NULL;
-	str key = c->params[1];
+	str key;
 
-	if (!parent)
+	if (!parent || !nested_key(c, parent))
 		return;
+	key = c->params[1];
 	value_set(c->a, c->args, str_of(c->at->field), key_of(c, parent));
 	if (entity_key(c, c->at->entity, &key))
 		made = upsert(c, c->at->entity, key, c->args);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #define ADMIN_MAX_PARAMS 4
+#define BIG_PAGE         1000 /* where all of them are read, page by page */
 
 struct call;
 typedef void call_fn(struct call *c) SUSPENDS;

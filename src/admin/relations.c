@@ -8,8 +8,6 @@
 #include "base/vec.h"
 #include <stdlib.h>
 
-#define BIG_PAGE 1000
-
 static bool is(const struct entity *e, const char *name)
 {
 	return strcmp(e->name, name) == 0;

@@ -10,8 +10,6 @@
 #include "base/uri.h"
 #include "net/tls.h"
 
-#define BIG_PAGE 1000
-
 /* ---- certificates -------------------------------------------------------------------- */
 
 static bool is_certificate(const struct entity *e)

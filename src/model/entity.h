@@ -13,6 +13,7 @@ struct entity {
 	const char *path;         /* of the Admin API: "key-sets" for key_sets; NULL: the name */
 	const char *nested_path;  /* the same below a parent: /consumers/x/key-auth; NULL: path */
 	const char *endpoint_key; /* field usable instead of the id, or NULL */
+	const char *nested_key;   /* the same below a parent, among whose it is unique */
 	const char *cache_key;    /* "name, route, service, consumer": unique together, or NULL */
 	const char *primary_key;  /* NULL: "id" */
 	const char *help;

@@ -34,6 +34,7 @@ static const struct field acl_fields[] = {
 
 static const struct entity acls_entity = {
 	.name = "acls",
+	.nested_key = "group",
 	.cache_key = "consumer, group",
 	.help = "That a consumer is in a group.",
 	.size = sizeof(struct acl),
