@@ -122,6 +122,7 @@ class Origin(Process):
         default_type application/octet-stream;
         location /post {{ return 200 "thanks"; }}
         location /r/ {{ rewrite ^ /1k break; }}
+        location /log {{ return 200; }}
     }}
 }}
 ''')
@@ -213,10 +214,10 @@ def gateway_config(origin, routes):
 class Gibbon(Process):
     name = 'gibbon'
 
-    def __init__(self, directory, origin, cert, routes=0, has_log=False):
+    def __init__(self, directory, origin, cert, routes=0, has_log=False, config=None):
         super().__init__(directory)
         self.gateway = Gateway(os.path.join(self.directory, 'prefix'),
-                               gateway_config(origin, routes), conf={
+                               config or gateway_config(origin, routes), conf={
             'log_level': 'notice',
             'proxy_access_log': 'logs/access.log' if has_log else 'off',
             'ssl_cert': cert.cert_path,

@@ -16,13 +16,14 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import plugins
 from changes import measure_changes
+from load import compare, measure, medians
 from proxies import DESCRIPTORS, Gibbon, Haproxy, Nginx, Origin, ROOT, gateway_config
 
 from harness.certs import Certs
@@ -61,62 +62,6 @@ BROWSER = [
     'Cache-Control: no-cache']
 # With the access log on, of which HAProxy has none in a file.
 LOGGED = ('browser', "1 KB, a browser's headers, access log on", {'headers': BROWSER}, '/1k', False)
-WRK_FIGURES = {
-    'requests': re.compile(r'(\d+) requests in'),
-    'rps': re.compile(r'Requests/sec:\s+([\d.]+)'),
-    'p99': re.compile(r'99%\s+([\d.]+)(us|ms|s)'),
-    'errors': re.compile(r'Socket errors: (.*)|Non-2xx or 3xx responses: (\d+)'),
-}
-MS = {'us': 0.001, 'ms': 1, 's': 1000}
-
-
-def wrk(folder, url, seconds, connections=32, headers=(), script=None):
-    command = ['wrk', '-t1', f'-c{connections}', f'-d{seconds}s', '--latency']
-    for header in headers:
-        command += ['-H', header]
-    if script:
-        path = os.path.join(folder, 'wrk.lua')
-        with open(path, 'w') as out:
-            out.write(script)
-        command += ['-s', path]
-    said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    error = WRK_FIGURES['errors'].search(said)
-    p99 = WRK_FIGURES['p99'].search(said)
-    return {'requests': int(WRK_FIGURES['requests'].search(said)[1]),
-            'rps': float(WRK_FIGURES['rps'].search(said)[1]),
-            'p99': float(p99[1]) * MS[p99[2]],
-            'errors': error[0] if error else ''}
-
-
-def measure(folder, proxy, path, tls, seconds, **load):
-    url = f'https://127.0.0.1:{proxy.port_tls}' if tls else f'http://127.0.0.1:{proxy.port}'
-    wrk(folder, url + path, 1, **load)  # warm
-    before = proxy.cpu_seconds()
-    figures = wrk(folder, url + path, seconds, **load)
-    used = proxy.cpu_seconds() - before
-    figures['cpu'] = used / max(figures['requests'], 1) * 1e6
-    return figures
-
-
-def medians(rounds):
-    out = {k: statistics.median(r[k] for r in rounds) for k in ('cpu', 'rps', 'p99')}
-    out['errors'] = '; '.join(sorted({r['errors'] for r in rounds if r['errors']}))
-    return out
-
-
-def compare(folder, proxies, cases, seconds, rounds):
-    """{case: {proxy: medians}}; the proxies take turns in each round."""
-    results = {}
-    for name, title, load, path, tls in cases:
-        taken = {p.name: [] for p in proxies}
-        for _ in range(rounds):
-            for proxy in proxies:
-                taken[proxy.name].append(measure(folder, proxy, path, tls, seconds, **load))
-        results[name] = {n: medians(r) for n, r in taken.items()}
-        print(f'{title:34}' + '  '.join(
-            f'{n} {m["cpu"]:7.1f} us {m["rps"]:8.0f}/s' for n, m in results[name].items()),
-            flush=True)
-    return results
 
 
 # ---- what is Gibbon's alone -------------------------------------------------------------------
@@ -128,9 +73,10 @@ def many_routes(folder, origin, cert, seconds, rounds, counts=(1, 1000, 10000)):
                 for n in counts}
     try:
         taken = {n: [] for n in counts}
-        for _ in range(rounds):
+        for i in range(rounds):
             for n, gateway in gateways.items():
-                taken[n].append(measure(folder, gateway, '/', False, seconds, script=ROUTES % n))
+                taken[n].append(measure(folder, gateway, '/', False, seconds, warm=i == 0,
+                                        script=ROUTES % n))
         out = {n: {**medians(r), 'memory_kb': gateways[n].memory_kb()} for n, r in taken.items()}
     finally:
         for gateway in gateways.values():
@@ -224,7 +170,7 @@ def machine():
            f'{os.uname().release}'
 
 
-def page(options, results, routes, built, changes, idle):
+def page(options, results, suite, routes, built, changes, idle):
     commit = first_line('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')
     dirty = subprocess.run(['git', '-C', ROOT, 'status', '--porcelain', '-uno', 'src'],
                            capture_output=True, text=True).stdout.strip()
@@ -261,6 +207,7 @@ def page(options, results, routes, built, changes, idle):
             for n in r:
                 if r[n]['errors']:
                     lines.append(f'| {n}: {r[n]["errors"]} |' + ' |' * (2 * len(names)))
+    lines += plugins.page(suite)
     if routes:
         base = routes[min(routes)]['cpu']
         lines += ['', '## Routes', '', 'Requests spread over all routes.', '',
@@ -296,7 +243,7 @@ def main():
     parser.add_argument('--seconds', type=int, default=5)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='cases, of: '
-                        + ','.join([c[0] for c in CASES] + ['browser', 'routes', 'build', 'changes', 'idle']))
+                        + ','.join([c[0] for c in CASES] + ['browser', 'plugins', 'logging', 'routes', 'build', 'changes', 'idle']))
     parser.add_argument('--build', type=int, default=100000, help='routes to build')
     parser.add_argument('--idle', type=int, default=10000, help='idle connections')
     parser.add_argument('--out', default=os.path.join(ROOT, 'bench', 'RESULTS.md'))
@@ -327,13 +274,20 @@ def main():
                        for make in (Gibbon, Nginx)]
             started += logging
             results |= compare(folder, logging, [LOGGED], options.seconds, options.rounds)
+        nginx = proxies[1]
+        suite = {}
+        if is_wanted('plugins'):
+            suite |= plugins.measure_plugins(folder, origin, cert, nginx, options.seconds,
+                                             options.rounds)
+        if is_wanted('logging'):
+            suite |= plugins.measure_logging(folder, origin, cert, options.seconds, options.rounds)
         idle = idle_connections(proxies, options.idle) if is_wanted('idle') else None
         routes = many_routes(folder, origin, cert, options.seconds, options.rounds) \
             if is_wanted('routes') else None
         built = build_routes(folder, origin, cert, options.build) if is_wanted('build') else None
         changes = measure_changes(folder, origin, 10000, 10) if is_wanted('changes') else None
         with open(options.out, 'w') as out:
-            out.write(page(options, results, routes, built, changes, idle))
+            out.write(page(options, results, suite, routes, built, changes, idle))
         print(f'written: {options.out}')
     finally:
         for one in reversed(started):
