@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "clients/redis_replies.h"
 #include "clients/trust.h"
 #include "net/dns.h"
 
@@ -196,19 +197,11 @@ void redis_leave(void)
 
 /* ---- replies ------------------------------------------------------------------------------- */
 
-/* What the reader makes replies in. */
-struct reading {
-	struct arena *a;
-	struct redis_reply *root;
-	size_t items;     /* so far, of all lists */
-	bool is_too_long; /* a list was refused */
-};
-
 /* Where the value that is being read belongs: the root, or a place in the list around it. */
 static struct redis_reply *place(const redisReadTask *task, enum redis_kind kind)
 {
-	const struct reading *g = task->privdata;
-	struct redis_reply *r = g->root;
+	const struct redis_replies *g = task->privdata;
+	struct redis_reply *r = g->at;
 
 	if (task->parent)
 		r = &((struct redis_reply *)task->parent->obj)->items[task->idx];
@@ -218,7 +211,7 @@ static struct redis_reply *place(const redisReadTask *task, enum redis_kind kind
 
 static void *make_text(const redisReadTask *task, char *s, size_t n)
 {
-	struct reading *g = task->privdata;
+	struct redis_replies *g = task->privdata;
 	struct redis_reply *r = place(task, task->type == REDIS_REPLY_ERROR    ? REDIS_ERROR
 					    : task->type == REDIS_REPLY_STATUS ? REDIS_STATUS
 									       : REDIS_TEXT);
@@ -230,7 +223,7 @@ static void *make_text(const redisReadTask *task, char *s, size_t n)
 /* NULL is an error: the list is longer than we take. */
 static void *make_list(const redisReadTask *task, int n)
 {
-	struct reading *g = task->privdata;
+	struct redis_replies *g = task->privdata;
 	struct redis_reply *r;
 
 	if (n < 0 || (size_t)n > LIMIT_REDIS_ITEMS - g->items) {
@@ -271,9 +264,49 @@ static redisReplyObjectFunctions makers = {
 	.freeObject = leave_to_arena,
 };
 
-static void free_reader(redisReader **r)
+void redis_replies_init(struct redis_replies *g, struct arena *a)
 {
-	redisReaderFree(*r);
+	*g = (struct redis_replies){
+		.a = a,
+		.reader = redisReaderCreateWithFunctions(&makers),
+	};
+	if (!g->reader)
+		die("no memory");
+	redisReaderSetPrivdata(g->reader, g);
+}
+
+void redis_replies_done(struct redis_replies *g)
+{
+	redisReaderFree(g->reader);
+	g->reader = NULL;
+}
+
+struct err *redis_replies_feed(struct redis_replies *g, const char *p, size_t n)
+{
+	g->bytes += n;
+	if (g->bytes > LIMIT_REDIS_BYTES)
+		return FAIL(ERR_REFUSED, "reading: the reply has more than %zu bytes",
+			    (size_t)LIMIT_REDIS_BYTES);
+	if (redisReaderFeed(g->reader, p, n) != REDIS_OK)
+		return FAIL(ERR_REFUSED, "reading: %s", g->reader->errstr);
+	return NULL;
+}
+
+struct err *redis_replies_next(struct redis_replies *g, struct redis_reply *ret, bool *ret_is_whole)
+{
+	void *reply = NULL;
+
+	g->at = ret;
+	if (redisReaderGetReply(g->reader, &reply) != REDIS_OK)
+		return FAIL(ERR_REFUSED, "reading: %s",
+			    g->is_too_long ? "a list is too long" : g->reader->errstr);
+	*ret_is_whole = reply != NULL;
+	return NULL;
+}
+
+bool redis_replies_has_more(const struct redis_replies *g)
+{
+	return g->reader->pos < g->reader->len;
 }
 
 /* ---- one exchange ---------------------------------------------------------------------------- */
@@ -318,29 +351,22 @@ static struct err *format(struct buf *out, const strs *command)
 			    : NULL;
 }
 
-static struct err *receive(struct conn *c, struct reading *g, redisReader *r, deadline until,
-			   size_t *bytes)
+static struct err *receive(struct conn *c, struct redis_replies *g, deadline until,
+			   struct redis_reply *ret)
 {
-	void *reply = NULL;
 	char chunk[CHUNK];
+	bool is_whole;
 
 	for (;;) {
 		ssize_t n;
 
-		if (redisReaderGetReply(r, &reply) != REDIS_OK)
-			return FAIL(ERR_REFUSED, "reading: %s",
-				    g->is_too_long ? "a list is too long" : r->errstr);
-		if (reply)
+		PASS(redis_replies_next(g, ret, &is_whole));
+		if (is_whole)
 			return NULL;
 		n = sock_read(&c->sock, chunk, sizeof(chunk), until);
 		if (n <= 0)
 			return broken(c, n, "reading");
-		*bytes += (size_t)n;
-		if (*bytes > LIMIT_REDIS_BYTES)
-			return FAIL(ERR_REFUSED, "reading: the reply has more than %zu bytes",
-				    (size_t)LIMIT_REDIS_BYTES);
-		if (redisReaderFeed(r, chunk, (size_t)n) != REDIS_OK)
-			return FAIL(ERR_REFUSED, "reading: %s", r->errstr);
+		PASS(redis_replies_feed(g, chunk, (size_t)n));
 	}
 }
 
@@ -348,15 +374,11 @@ static struct err *receive(struct conn *c, struct reading *g, redisReader *r, de
 static struct err *exchange(struct conn *c, struct arena *a, const strs *commands, size_t n,
 			    int64_t timeout_ms, struct redis_reply *ret)
 {
-	redisReader *r CLEANUP(free_reader) = redisReaderCreateWithFunctions(&makers);
+	struct redis_replies g CLEANUP(redis_replies_done) = { 0 };
 	struct buf out CLEANUP(buf_done) = { 0 };
-	struct reading g = { .a = a };
-	size_t bytes = 0;
 	ssize_t sent;
 
-	if (!r)
-		die("no memory");
-	redisReaderSetPrivdata(r, &g);
+	redis_replies_init(&g, a);
 	buf_init(&out, LIMIT_REDIS_BYTES);
 	for (size_t i = 0; i < n; i++)
 		PASS(format(&out, &commands[i]));
@@ -365,10 +387,9 @@ static struct err *exchange(struct conn *c, struct arena *a, const strs *command
 		return broken(c, sent, "sending");
 	for (size_t i = 0; i < n; i++) {
 		ret[i] = (struct redis_reply){ 0 };
-		g.root = &ret[i];
-		PASS(receive(c, &g, r, deadline_in(timeout_ms), &bytes));
+		PASS(receive(c, &g, deadline_in(timeout_ms), &ret[i]));
 	}
-	if (r->pos < r->len)
+	if (redis_replies_has_more(&g))
 		return FAIL(ERR_REFUSED, "reading: more replies than commands");
 	return NULL;
 }
