@@ -312,12 +312,12 @@ void reply_set_body(struct req *r, str body);
 /* An entity's struct ("routes", ...) as the Admin API shows it. */
 struct value *entity_value(struct arena *a, const char *name, const void *item);
 
-/* The entry that all logging plugins write. */
-struct value *log_entry(struct req *r);
+/* The entry that all logging plugins write, made once for all of them: not to be changed. */
+const struct value *log_entry(struct req *r);
 
-/* The same with custom_fields_by_lua: "a.b" is b of a, nil takes a field away.  Chunks that
+/* As JSON, with custom_fields_by_lua: "a.b" is b of a, nil takes a field away.  Chunks that
  * return a constant are understood; ROW_LOG_FIELDS refuses others. */
-struct value *log_entry_with(struct req *r, const struct value *fields);
+str log_text(struct req *r, const struct value *fields);
 field_check_fn rule_log_field;
 
 /* clang-format off */
@@ -326,9 +326,13 @@ field_check_fn rule_log_field;
                                 .help = "Fields of the entry to set or to take away, each with Lua that returns a constant.")
 /* clang-format on */
 
-/* Which of three severities ("debug" to "emerg") a reply has, as syslog's number; -1 when
- * `level` leaves it out. */
-int log_severity(const struct req *r, str level, str good, str client_error, str server_error);
+/* Severities ("debug" to "emerg") by their words, for prepare(), and which of the three a
+ * reply has: as syslog's number, or -1 when it is less than `least`. */
+struct log_severities {
+	int least, good, client_error, server_error;
+};
+struct log_severities log_severities_of(str least, str good, str client_error, str server_error);
+int log_severity(const struct req *r, const struct log_severities *s);
 
 struct req_figures {
 	int64_t request_ms, upstream_ms, kong_ms; /* upstream_ms: -1 when not proxied */
@@ -404,13 +408,38 @@ struct value *node_plugins(struct arena *a, const char *name);
 /* To the other nodes of the database; without one there are none, and nothing is done. */
 MUST_CHECK struct err *node_tell(const char *channel, str data) SUSPENDS;
 
-/* ---- Redis, and what limits are counted in ------------------------------------------------
+/* ---- limits, and what they are counted in --------------------------------------------------
 
  * Commands to a Redis server: clients/redis.h.  Counting in this process, in the database
  * and in Redis: usage/usage.h.  What does not work is told once: base/outage.h. */
 
-/* A row redis_timeout, in milliseconds, as redis_server.timeout_ms; it has limits. */
-int64_t redis_timeout_of(double ms);
+/* Rows of a Redis server, all but its database. */
+struct redis_rows {
+	str host, password, username, server_name;
+	int64_t port;
+	bool ssl, ssl_verify;
+	double timeout;
+};
+/* clang-format off */
+#define ROWS_REDIS(T, m) \
+	F_STR(T,  m.host,        .name = "redis_host", .check = rule_host, .help = "Redis server, with policy redis."), \
+	F_INT(T,  m.port,        .name = "redis_port", .between = J([0, 65535]), .def = J(6379), .help = "Its port."), \
+	F_STR(T,  m.password,    .name = "redis_password", .len_min = LEN_ZERO, .is_referenceable = true, .help = "Password for it."), \
+	F_STR(T,  m.username,    .name = "redis_username", .is_referenceable = true, .help = "User for it."), \
+	F_BOOL(T, m.ssl,         .name = "redis_ssl", .required = true, .def = J(false), .help = "Whether it is spoken to over TLS."), \
+	F_BOOL(T, m.ssl_verify,  .name = "redis_ssl_verify", .required = true, .def = J(false), .help = "Whether its certificate is verified."), \
+	F_STR(T,  m.server_name, .name = "redis_server_name", .check = rule_sni, .help = "Name that its certificate must have."), \
+	F_NUM(T,  m.timeout,     .name = "redis_timeout", .def = J(2000), .help = "Milliseconds to wait for it.")
+/* clang-format on */
+
+/* In prepare(): where a configuration counts, by its row policy; all but the tally, which
+ * is the plugin's. */
+struct usage_place limits_place(struct arena *a, str policy, const struct redis_rows *redis,
+				int64_t redis_database);
+
+/* Of rows second, minute, ... year a longer time has no lower limit; else a message that
+ * begins with `the`. */
+const char *limits_in_order(struct arena *a, const struct value *limits, const char *the);
 
 /* A check of the whole entity, with a row policy: "cluster" needs a database that counts can be
  * kept in, which is not there where each node has its configuration from a file. */

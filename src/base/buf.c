@@ -22,7 +22,8 @@ void buf_clear(struct buf *b)
 	b->is_full = false;
 }
 
-char *buf_room(struct buf *b, size_t n)
+/* The capacity never passes the ceiling, so that what fits need not ask for it. */
+char *buf_grow_(struct buf *b, size_t n)
 {
 	size_t max = b->max ? b->max : BUF_MAX_DEFAULT;
 	size_t cap = b->cap ? b->cap : 256;
@@ -32,10 +33,9 @@ char *buf_room(struct buf *b, size_t n)
 		b->is_full = true;
 		return NULL;
 	}
-	if (b->n + n <= b->cap)
-		return b->data + b->n;
 	while (cap < b->n + n)
 		cap *= 2;
+	cap = cap < max ? cap : max;
 	p = realloc(b->data, cap);
 	if (!p)
 		die("out of memory (%zu bytes)", cap);
@@ -57,11 +57,6 @@ void buf_add(struct buf *b, const void *p, size_t n)
 void buf_add_str(struct buf *b, str s)
 {
 	buf_add(b, s.s, s.n);
-}
-
-void buf_add_char(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_addf(struct buf *b, const char *format, ...)
@@ -91,7 +86,16 @@ void buf_addf(struct buf *b, const char *format, ...)
 
 void buf_add_int(struct buf *b, int64_t i)
 {
-	buf_addf(b, "%lld", (long long)i);
+	char digits[20], *at = digits + sizeof(digits);
+	uint64_t left = i < 0 ? -(uint64_t)i : (uint64_t)i;
+
+	do {
+		*--at = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (i < 0)
+		*--at = '-';
+	buf_add(b, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void buf_cut_front(struct buf *b, size_t n)

@@ -21,14 +21,28 @@ void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b); /* usable as CLEANUP(buf_done); empty afterwards */
 void buf_clear(struct buf *b);
 
-char *buf_room(struct buf *b,
-	       size_t n); /* at least n writable bytes at the end, or NULL when full */
+char *buf_grow_(struct buf *b, size_t n);
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_add_str(struct buf *b, str s);
-void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) PRINTF(2, 3);
 void buf_add_int(struct buf *b, int64_t i);
 void buf_cut_front(struct buf *b, size_t n); /* drops the first n bytes */
+
+/* At least n writable bytes at the end, or NULL when full. */
+static inline char *buf_room(struct buf *b, size_t n)
+{
+	return likely(n <= b->cap - b->n && !b->is_full) ? b->data + b->n : buf_grow_(b, n);
+}
+
+static inline void buf_add_char(struct buf *b, char c)
+{
+	char *to = buf_room(b, 1);
+
+	if (likely(to != NULL)) {
+		*to = c;
+		b->n++;
+	}
+}
 
 static inline str buf_str(const struct buf *b)
 {

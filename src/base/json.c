@@ -11,6 +11,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/limits.h"
 #include "base/vec.h"
@@ -198,18 +201,64 @@ static void write_escape(struct buf *out, unsigned char c)
 		buf_addf(out, "\\u%04x", c);
 }
 
+static inline bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Bytes in front that need no second look. */
+static size_t plain_size(str s)
+{
+	size_t n = 0;
+
+#ifdef __SSE2__
+	for (; n + 16 <= s.n; n += 16) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s.s + n));
+		__m128i odd = _mm_or_si128(
+			_mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)), /* and 0x80 on */
+				     _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f))),
+			_mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')),
+				     _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))));
+		int mask = _mm_movemask_epi8(odd);
+
+		if (mask)
+			return n + (size_t)__builtin_ctz((unsigned)mask);
+	}
+#endif
+	while (n < s.n && is_plain((unsigned char)s.s[n]))
+		n++;
+	return n;
+}
+
+static void write_plain(struct buf *out, str s)
+{
+	char *to = buf_room(out, s.n + 2);
+
+	if (!to)
+		return;
+	*to++ = '"';
+	if (s.n)
+		to = mempcpy(to, s.s, s.n);
+	*to = '"';
+	out->n += s.n + 2;
+}
+
 /* What is no UTF-8 goes out as U+FFFD, because the reader refuses it otherwise. */
 void json_write_str(struct buf *out, str s)
 {
 	const unsigned char *p = (const unsigned char *)s.s;
-	size_t from = 0, i = 0;
+	size_t from = 0, i = plain_size(s);
 
+	if (i == s.n) {
+		write_plain(out, s);
+		return;
+	}
 	buf_add_char(out, '"');
 	while (i < s.n) {
 		unsigned char c = p[i];
 		size_t len;
 
-		if (likely(c >= 0x20 && c < 0x7f && c != '"' && c != '\\')) {
+		if (likely(is_plain(c))) {
 			i++;
 			continue;
 		}

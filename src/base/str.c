@@ -229,6 +229,21 @@ str str_cat(struct arena *a, str x, str y)
 	return str_join(a, (strs){ (str[]){ x, y }, 2 }, STR(""));
 }
 
+str str_num(struct arena *a, double d)
+{
+	char digits[16], *at = digits + sizeof(digits);
+	uint64_t whole;
+
+	if (!(d >= 0 && d < 1e14 && d == (double)(uint64_t)d) || signbit(d))
+		return str_fmt(a, "%.14g", d);
+	whole = (uint64_t)d;
+	do {
+		*--at = (char)('0' + whole % 10);
+		whole /= 10;
+	} while (whole);
+	return str_copy(a, str_at(at, (size_t)(digits + sizeof(digits) - at)));
+}
+
 bool str_to_int(str s, int64_t *ret)
 {
 	bool minus = s.n && s.s[0] == '-';

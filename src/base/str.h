@@ -88,6 +88,10 @@ str str_lower(struct arena *a, str s);
 str str_upper(struct arena *a, str s);
 str str_cat(struct arena *a, str x, str y);
 
+/* A number as text, as Lua writes it: whole ones below 1e14 without a point, else up to 14
+ * digits. */
+str str_num(struct arena *a, double d);
+
 /* Whole text as a number; false on anything else, overflow included. */
 bool str_to_int(str s, int64_t *ret);  /* decimal, optional sign */
 bool str_to_num(str s, double *ret);   /* decimal or exponent; no hex, inf or nan */

@@ -196,9 +196,9 @@ int64_t tally_get(struct tally *t, str name, int64_t now_ms)
 /* All shards of the asks, each once, in the one order that cannot deadlock. */
 static void lock_all(struct tally *t, uint64_t shards, bool lock)
 {
-	for (int i = 0; i < SHARDS; i++) {
-		if (!(shards >> i & 1))
-			continue;
+	for (; shards; shards &= shards - 1) {
+		int i = __builtin_ctzll(shards);
+
 		if (lock)
 			pthread_mutex_lock(&t->shards[i].lock);
 		else

@@ -91,6 +91,30 @@ static void str_numbers_are_strict(void **state)
 	assert_false(str_to_num(STR("0x1p3"), &x));
 }
 
+static void numbers_are_written_as_lua_does(void **state)
+{
+	static const struct {
+		double number;
+		const char *text;
+	} cases[] = {
+		{ 0, "0" },
+		{ -0.0, "-0" },
+		{ 7, "7" },
+		{ 1000000000, "1000000000" },
+		{ 99999999999999, "99999999999999" },
+		{ 100000000000000, "1e+14" },
+		{ 1.5, "1.5" },
+		{ -3, "-3" },
+		{ 0.1 + 0.2, "0.3" },
+		{ 1e300, "1e+300" },
+	};
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(cases); k++)
+		assert_string_equal(str_z(a, str_num(a, cases[k].number)), cases[k].text);
+}
+
 static void secrets_compare_whole(void **state)
 {
 	(void)state;
@@ -162,6 +186,8 @@ static void uuids_survive_text(void **state)
 	(void)state;
 	assert_true(uuid_parse(uuid_str(a, u), &v));
 	assert_true(uuid_eq(u, v));
+	assert_true(uuid_parse(STR("01234567-89AB-cdef-fedc-ba9876543210"), &v));
+	assert_string_equal(str_z(a, uuid_str(a, v)), "01234567-89ab-cdef-fedc-ba9876543210");
 	assert_false(uuid_parse(STR("1234"), &v));
 	assert_false(uuid_parse(STR("zf6a7e0c-0000-4000-8000-000000000000"), &v));
 }
@@ -190,6 +216,7 @@ int main(void)
 		cmocka_unit_test(arena_is_empty_after_reset),
 		cmocka_unit_test(str_splits_and_trims),
 		cmocka_unit_test(str_numbers_are_strict),
+		cmocka_unit_test(numbers_are_written_as_lua_does),
 		cmocka_unit_test(secrets_compare_whole),
 		cmocka_unit_test(buf_stops_at_its_ceiling),
 		cmocka_unit_test(map_finds_what_was_put),

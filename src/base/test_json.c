@@ -133,9 +133,32 @@ static void reals_that_are_no_numbers_are_null(void **state)
 	assert_true(str_is(json_text(a, NULL, 0), "null"));
 }
 
+static void texts_survive_wherever_they_need_care(void **state)
+{
+	static const char *const odd[] = { "\"", "\\", "\x01", "\x7f", "\n", "\xc3\xa9", "" };
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+
+	(void)state;
+	for (size_t n = 0; n <= 40; n++) {
+		for (size_t at = 0; at <= n; at++) {
+			for (size_t k = 0; k < COUNT(odd); k++) {
+				str x = str_at("0123456789012345678901234567890123456789", n);
+				str s = str_fmt(a, STRF "%s" STRF, STRV(str_part(x, 0, at)), odd[k],
+						STRV(str_from(x, at)));
+				struct value *back;
+
+				assert_null(json_parse(
+					a, json_text(a, value_str(a, s), JSON_COMPACT), &back));
+				assert_true(back->kind == VALUE_STRING && str_eq(back->s, s));
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts_survive_wherever_they_need_care),
 		cmocka_unit_test(text_comes_back_in_normal_form),
 		cmocka_unit_test(broken_text_is_refused_with_its_place),
 		cmocka_unit_test(nesting_has_a_ceiling),

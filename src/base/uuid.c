@@ -53,16 +53,15 @@ bool uuid_parse(str s, uuid *ret)
 
 void uuid_write(uuid u, char out[36])
 {
-	size_t nibble = 0;
+	static const char digits[] = "0123456789abcdef";
+	static const uint8_t places[16] = { 0,  2,  4,  6,  9,  11, 14, 16,
+					    19, 21, 24, 26, 28, 30, 32, 34 };
 
-	for (size_t i = 0; i < 36; i++) {
-		if (is_dash_at(i)) {
-			out[i] = '-';
-			continue;
-		}
-		out[i] = "0123456789abcdef"[u.b[nibble / 2] >> (nibble % 2 ? 0 : 4) & 15];
-		nibble++;
+	for (size_t i = 0; i < 16; i++) {
+		out[places[i]] = digits[u.b[i] >> 4];
+		out[places[i] + 1] = digits[u.b[i] & 15];
 	}
+	out[8] = out[13] = out[18] = out[23] = '-';
 }
 
 str uuid_str(struct arena *a, uuid u)

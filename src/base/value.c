@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/value.h"
 
+#include <math.h>
+
 static struct value *value_new(struct arena *a, enum value_kind kind)
 {
 	struct value *v = NEW(a, struct value);
@@ -44,6 +46,13 @@ struct value *value_str(struct arena *a, str s)
 
 	v->s = s.s ? s : STR("");
 	return v;
+}
+
+double value_num(const struct value *v)
+{
+	return v && v->kind == VALUE_INT    ? (double)v->i
+	       : v && v->kind == VALUE_REAL ? v->real
+					    : NAN;
 }
 
 struct value *value_text(struct arena *a, const char *z)

@@ -46,6 +46,8 @@ struct value *value_text(struct arena *a, const char *z); /* borrows; NULL gives
 struct value *value_array(struct arena *a);
 struct value *value_object(struct arena *a);
 
+double value_num(const struct value *v); /* of a number of either kind, else NaN; takes NULL */
+
 void value_add(struct arena *a, struct value *array, struct value *item);
 
 /* Sets or replaces a member; the key's bytes are borrowed. */

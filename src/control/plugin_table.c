@@ -211,13 +211,6 @@ str plugin_secret(struct arena *a, str text)
 	return STR("");
 }
 
-#define REDIS_TIMEOUT_MAX 2147483646 /* Kong's */
-
-int64_t redis_timeout_of(double ms)
-{
-	return !(ms >= 1) ? 1 : ms > REDIS_TIMEOUT_MAX ? REDIS_TIMEOUT_MAX : (int64_t)ms;
-}
-
 /* ---- life ------------------------------------------------------------------------------- */
 
 const struct plugin_node *plugin_node(void)

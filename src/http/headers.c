@@ -43,6 +43,12 @@ void http_add(struct arena *a, struct http_headers *h, str name, str value)
 	add(a, h, (struct http_header){ name, value, http_name_of(name) });
 }
 
+void http_add_all(struct arena *a, struct http_headers *h, const struct http_headers *from)
+{
+	for (unsigned i = 0; i < from->n; i++)
+		add(a, h, from->v[i]);
+}
+
 void http_add_id(struct arena *a, struct http_headers *h, enum http_name id, str value)
 {
 	add(a, h, (struct http_header){ http_name_text(id), value, id });
@@ -90,7 +96,7 @@ void http_set_str(struct arena *a, struct http_headers *h, str name, str value)
 		remove_from(h, i + 1, HTTP_OTHER, name);
 		return;
 	}
-	http_add(a, h, name, value);
+	add(a, h, (struct http_header){ name, value, HTTP_OTHER });
 }
 
 void http_remove(struct http_headers *h, enum http_name id)

@@ -33,6 +33,7 @@ const struct http_header *http_get_str(const struct http_headers *h, str name); 
 
 void http_add(struct arena *a, struct http_headers *h, str name, str value);
 void http_add_id(struct arena *a, struct http_headers *h, enum http_name id, str value);
+void http_add_all(struct arena *a, struct http_headers *h, const struct http_headers *from);
 void http_set(struct arena *a, struct http_headers *h, enum http_name id,
 	      str value);                                                        /* replaces all */
 void http_set_str(struct arena *a, struct http_headers *h, str name, str value); /* any name */

@@ -10,8 +10,19 @@
 /* Fetched once: to look an algorithm up costs more than a short digest. */
 static EVP_MD *md5, *sha1, *sha256;
 
+/* Each thread's own, for the same reason. */
+static __thread EVP_MD_CTX *context;
+static pthread_key_t context_key;
+
+static void drop_context(void *c)
+{
+	EVP_MD_CTX_free(c);
+	context = NULL;
+}
+
 static void fetch_all(void)
 {
+	pthread_key_create(&context_key, drop_context);
 	md5 = EVP_MD_fetch(NULL, "MD5", NULL);
 	sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
 	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -24,7 +35,13 @@ static void digest(EVP_MD *const *md, str data, uint8_t *ret)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, fetch_all);
-	if (!*md || EVP_Digest(data.n ? data.s : "", data.n, ret, NULL, *md, NULL) != 1)
+	if (!context) {
+		context = EVP_MD_CTX_new();
+		pthread_setspecific(context_key, context);
+	}
+	if (!*md || !context || EVP_DigestInit_ex2(context, *md, NULL) != 1 ||
+	    EVP_DigestUpdate(context, data.s, data.n) != 1 ||
+	    EVP_DigestFinal_ex(context, ret, NULL) != 1)
 		die("OpenSSL cannot compute a digest; a provider is missing");
 }
 

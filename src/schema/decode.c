@@ -18,13 +18,6 @@ static int64_t integer_of(const struct value *v)
 	return value_is_null(v) || v->kind != VALUE_INT ? FIELD_UNSET_INT : v->i;
 }
 
-static double number_of(const struct value *v)
-{
-	if (value_is_null(v) || (v->kind != VALUE_INT && v->kind != VALUE_REAL))
-		return NAN;
-	return v->kind == VALUE_INT ? (double)v->i : v->real;
-}
-
 static uuid uuid_of(const struct value *v)
 {
 	uuid u = { 0 };
@@ -109,7 +102,7 @@ static void decode_value(struct arena *a, const struct rule *rule, const struct 
 		*(int64_t *)to = integer_of(v);
 		break;
 	case FIELD_NUMBER:
-		*(double *)to = number_of(v);
+		*(double *)to = value_num(v);
 		break;
 	case FIELD_BOOLEAN:
 		decode_boolean(rule, v, to);

@@ -17,11 +17,6 @@ bool schema_is_reference(const struct value *v)
 	       v->s.s[v->s.n - 1] == '}';
 }
 
-static double number_of(const struct value *v)
-{
-	return v->kind == VALUE_INT ? (double)v->i : v->real;
-}
-
 static bool is_number(const struct value *v)
 {
 	return v->kind == VALUE_INT || v->kind == VALUE_REAL;
@@ -85,14 +80,14 @@ static struct value *rule_one_of(struct arena *a, const struct rule *rule, const
 
 static struct value *rule_gt(struct arena *a, const struct rule *rule, const struct value *v)
 {
-	if (!rule->gt || !is_number(v) || number_of(v) > number_of(rule->gt))
+	if (!rule->gt || !is_number(v) || value_num(v) > value_num(rule->gt))
 		return NULL;
 	return schema_say(a, "value must be greater than " STRF, STRV(lua_tostring(a, rule->gt)));
 }
 
 static struct value *rule_timestamp(struct arena *a, const struct rule *rule, const struct value *v)
 {
-	if (!rule->row->is_timestamp || !is_number(v) || number_of(v) > 0)
+	if (!rule->row->is_timestamp || !is_number(v) || value_num(v) > 0)
 		return NULL;
 	return schema_say(a, "expected a valid timestamp");
 }
@@ -122,9 +117,9 @@ static struct value *rule_between(struct arena *a, const struct rule *rule, cons
 
 	if (!rule->between || !is_number(v))
 		return NULL;
-	low = number_of(rule->between->items[0]);
-	high = number_of(rule->between->items[1]);
-	if (number_of(v) >= low && number_of(v) <= high)
+	low = value_num(rule->between->items[0]);
+	high = value_num(rule->between->items[1]);
+	if (value_num(v) >= low && value_num(v) <= high)
 		return NULL;
 	return schema_say(a, "value should be between %lld and %lld", (long long)low,
 			  (long long)high);

@@ -155,10 +155,15 @@ unsigned req_header_count(const struct req *r, str name)
 	return n;
 }
 
-/* The Host that goes on is not the one that came. */
-static bool is_host(struct req *r, str name, str value)
+static bool is_host(str name)
 {
-	if (http_name_of(name) != HTTP_HOST)
+	return name.n == 4 && str_is_ci(name, "host");
+}
+
+/* The Host that goes on is not the one that came. */
+static bool set_host(struct req *r, str name, str value)
+{
+	if (!is_host(name))
 		return false;
 	r->host_sent = value;
 	return true;
@@ -166,19 +171,19 @@ static bool is_host(struct req *r, str name, str value)
 
 void req_set_header(struct req *r, str name, str value)
 {
-	if (!is_host(r, name, value))
+	if (!set_host(r, name, value))
 		http_set_str(r->arena, &r->in.headers, name, value);
 }
 
 void req_add_header(struct req *r, str name, str value)
 {
-	if (!is_host(r, name, value))
+	if (!set_host(r, name, value))
 		http_add(r->arena, &r->in.headers, name, value);
 }
 
 void req_remove_header(struct req *r, str name)
 {
-	if (http_name_of(name) != HTTP_HOST)
+	if (!is_host(name))
 		http_remove_str(&r->in.headers, name);
 }
 

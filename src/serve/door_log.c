@@ -2,6 +2,7 @@
 /* The plugin door: what is logged of a request (gibbon/plugin.h). */
 #include "serve/phases.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "schema/schema.h"
 
@@ -17,7 +18,7 @@ static void set_int(struct req *r, struct value *to, const char *key, int64_t i)
 
 static void set_str(struct req *r, struct value *to, const char *key, str s)
 {
-	set(r, to, key, value_str(r->arena, str_to_utf8(r->arena, s)));
+	set(r, to, key, value_str(r->arena, s));
 }
 
 /* Several under one key are a list. */
@@ -46,8 +47,7 @@ static struct value *headers_value(struct req *r, const struct http_headers *h, 
 						h->v[i].id == HTTP_PROXY_AUTHORIZATION);
 
 		put(r->arena, v, str_lower(r->arena, h->v[i].name),
-		    value_str(r->arena,
-			      is_secret ? STR("REDACTED") : str_to_utf8(r->arena, h->v[i].value)));
+		    value_str(r->arena, is_secret ? STR("REDACTED") : h->v[i].value));
 	}
 	return v;
 }
@@ -58,8 +58,8 @@ static struct value *query_value(struct req *r)
 	struct value *v = value_object(r->arena);
 
 	for (size_t i = 0; i < args.n; i++)
-		put(r->arena, v, str_to_utf8(r->arena, args.v[i].key),
-		    args.v[i].value.s ? value_str(r->arena, str_to_utf8(r->arena, args.v[i].value))
+		put(r->arena, v, args.v[i].key,
+		    args.v[i].value.s ? value_str(r->arena, args.v[i].value)
 				      : value_bool(r->arena, true));
 	return v;
 }
@@ -172,7 +172,7 @@ static void add_who(struct req *r, struct value *v)
 	set(r, v, "authenticated_entity", who);
 }
 
-struct value *log_entry(struct req *r)
+static struct value *make_entry(struct req *r)
 {
 	struct value *v = value_object(r->arena), *latencies = value_object(r->arena);
 	struct req_figures f = req_figures(r);
@@ -266,18 +266,31 @@ static void set_field(struct req *r, struct value *v, str name, struct value *to
 		value_unset(v, piece);
 }
 
-struct value *log_entry_with(struct req *r, const struct value *fields)
+const struct value *log_entry(struct req *r)
 {
-	struct value *v = log_entry(r);
+	if (!r->run->entry)
+		r->run->entry = make_entry(r);
+	return r->run->entry;
+}
 
-	for (uint32_t i = 0; fields && fields->kind == VALUE_OBJECT && i < fields->n; i++) {
+str log_text(struct req *r, const struct value *fields)
+{
+	struct value *v;
+
+	if (!fields || fields->kind != VALUE_OBJECT || fields->n == 0) {
+		if (!r->run->entry_text.s)
+			r->run->entry_text = json_text(r->arena, log_entry(r), JSON_COMPACT);
+		return r->run->entry_text;
+	}
+	v = value_copy(r->arena, log_entry(r));
+	for (uint32_t i = 0; i < fields->n; i++) {
 		const struct member *m = &fields->members[i];
 		struct value *to;
 
 		if (m->value->kind == VALUE_STRING && lua_constant(r->arena, m->value->s, &to))
 			set_field(r, v, m->key, to);
 	}
-	return v;
+	return json_text(r->arena, v, JSON_COMPACT);
 }
 
 /* ---- severities ------------------------------------------------------------------------------- */
@@ -293,11 +306,21 @@ static int severity_of(str word)
 	return i;
 }
 
-int log_severity(const struct req *r, str level, str good, str client_error, str server_error)
+struct log_severities log_severities_of(str least, str good, str client_error, str server_error)
 {
-	int severity = severity_of(r->status >= 500   ? server_error
-				   : r->status >= 400 ? client_error
-						      : good);
+	return (struct log_severities){
+		severity_of(least),
+		severity_of(good),
+		severity_of(client_error),
+		severity_of(server_error),
+	};
+}
 
-	return severity > severity_of(level) ? -1 : severity;
+int log_severity(const struct req *r, const struct log_severities *s)
+{
+	int severity = r->status >= 500   ? s->server_error
+		       : r->status >= 400 ? s->client_error
+					  : s->good;
+
+	return severity > s->least ? -1 : severity;
 }

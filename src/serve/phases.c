@@ -147,13 +147,9 @@ static void header_filter(struct req *r) SUSPENDS;
 
 static void header_filter(struct req *r)
 {
-	const struct http_headers *early;
-
 	if (!use_global_plan(r))
 		return;
-	early = &r->run->early;
-	for (unsigned i = 0; i < early->n; i++)
-		http_add(r->arena, &r->reply, early->v[i].name, early->v[i].value);
+	http_add_all(r->arena, &r->reply, &r->run->early);
 	r->run->early.n = 0;
 	r->run->has_reply = true;
 	if (!enter(r, PHASE_HEADER_FILTER))

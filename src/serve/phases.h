@@ -46,6 +46,10 @@ struct plugin_run {
 	const struct credential *credential;
 	strs groups;
 
+	/* What is logged of it, once it was asked for. */
+	const struct value *entry;
+	str entry_text;
+
 	/* The reply's body on its way. */
 	str piece;
 	bool is_last_piece, will_change;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "usage/usage.h"
 
+#include "base/outage.h"
 #include "net/tls.h"
 #include "usage/priv.h"
 #include <time.h>
@@ -68,18 +69,41 @@ str usage_key(const struct usage_job *j, str scope, const struct usage_ask *ask)
 
 /* ---- in this process ----------------------------------------------------------------------- */
 
+/* What a counter is called here, where nobody reads it: this, the limit, the identifier. */
+struct local_name {
+	uuid route, service;
+	int64_t start;
+	uint16_t limit_size;
+	uint8_t of_responses, period;
+} __attribute__((packed));
+
+static str local_name(const struct usage_job *j, str identifier, const struct usage_ask *ask,
+		      int64_t start)
+{
+	struct local_name head = {
+		.route = j->who->route,
+		.service = j->who->service,
+		.start = start,
+		.limit_size = (uint16_t)ask->limit.n,
+		.of_responses = j->who->of_responses,
+		.period = (uint8_t)ask->period,
+	};
+	str parts[] = { str_at((const char *)&head, sizeof(head)), ask->limit, identifier };
+
+	return str_join(j->a, (strs){ parts, COUNT(parts) }, STR(""));
+}
+
 static struct tally_ask *local_asks(const struct usage_job *j)
 {
 	struct tally_ask *t = NEWS(j->a, struct tally_ask, j->n);
-	str scope = usage_scope(
-		j, usage_shortened(j->a, j->who->identifier, LOCAL_IDENTIFIER_MAX, false));
+	str identifier = usage_shortened(j->a, j->who->identifier, LOCAL_IDENTIFIER_MAX, false);
 
 	for (size_t i = 0; i < j->n; i++) {
 		const struct usage_ask *ask = &j->asks[i];
 		int64_t start = usage_window_start(ask->period, j->now_s);
 
 		t[i] = (struct tally_ask){
-			.name = usage_key(j, scope, ask),
+			.name = local_name(j, identifier, ask, start),
 			.ends_ms = window_end(ask->period, start) * 1000,
 			.most = ask->most,
 			.by = ask->by,
@@ -143,9 +167,22 @@ struct err *usage_look(struct arena *a, const struct usage_place *at,
 	return NULL;
 }
 
-str usage_place_name(struct arena *a, const struct usage_place *at)
+int64_t usage_most(double limit)
 {
-	if (at->policy == USAGE_REDIS)
-		return str_fmt(a, "Redis " STRF ":%d", STRV(at->redis->host), at->redis->port);
-	return at->policy == USAGE_CLUSTER ? STR("counters in the database") : STR("counters");
+	int64_t whole = limit < (double)USAGE_NO_LIMIT ? (int64_t)limit : USAGE_NO_LIMIT;
+
+	return whole + ((double)whole < limit && whole < USAGE_NO_LIMIT);
+}
+
+void usage_failed(const struct usage_place *at, const struct err *e, const char *meanwhile)
+{
+	if (e->code != ERR_CANCELLED)
+		outage_begins(at->name, e, meanwhile);
+	err_forget();
+}
+
+void usage_worked(const struct usage_place *at)
+{
+	if (at->policy != USAGE_LOCAL)
+		outage_ends(at->name);
 }

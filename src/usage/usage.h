@@ -44,6 +44,7 @@ struct usage_place {
 	enum usage_policy policy;
 	struct tally *tally;              /* of USAGE_LOCAL */
 	const struct redis_server *redis; /* of USAGE_REDIS */
+	str name;                         /* in the log */
 };
 
 /* Who uses something up. */
@@ -62,6 +63,10 @@ struct usage_ask {
 };
 
 #define USAGE_NO_LIMIT ((int64_t)1 << 53)
+
+/* `most` of a limit: one of 1.5 is reached by two, not by one. */
+int64_t usage_most(double limit);
+
 #define USAGE_ASKS_MAX TALLY_ASKS_MAX /* of one call */
 
 /* Adds to all or to none; *ret_taken says which.  `used` is filled in either way. */
@@ -74,8 +79,10 @@ MUST_CHECK struct err *usage_look(struct arena *a, const struct usage_place *at,
 				  const struct usage_subject *who, struct usage_ask *asks, size_t n,
 				  int64_t now_s) SUSPENDS;
 
-/* What is asked, for outage_begins(): "Redis 10.0.0.1:6379". */
-str usage_place_name(struct arena *a, const struct usage_place *at);
+/* How it went, for whoever looks after it: an outage is told once (base/outage.h), with what
+ * is done without counts meanwhile. */
+void usage_failed(const struct usage_place *at, const struct err *e, const char *meanwhile);
+void usage_worked(const struct usage_place *at);
 
 /* ---- its life ------------------------------------------------------------------------------ */
 

@@ -140,8 +140,7 @@ static struct err *prepare(struct arena *a, void *conf)
 static enum verdict on_log(struct req *r, const void *conf)
 {
 	const struct conf *c = conf;
-	str text =
-		json_text(req_arena(r), log_entry_with(r, c->custom_fields_by_lua), JSON_COMPACT);
+	str text = log_text(r, c->custom_fields_by_lua);
 
 	queue_add(c->queue, str_cat(req_arena(r), text, STR("\n")));
 	return NEXT;

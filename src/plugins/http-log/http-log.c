@@ -170,8 +170,7 @@ static enum verdict on_log(struct req *r, const void *conf)
 {
 	const struct conf *c = conf;
 
-	queue_add(c->queue, json_text(req_arena(r), log_entry_with(r, c->custom_fields_by_lua),
-				      JSON_COMPACT));
+	queue_add(c->queue, log_text(r, c->custom_fields_by_lua));
 	return NEXT;
 }
 

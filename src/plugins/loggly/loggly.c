@@ -15,6 +15,8 @@ struct conf {
 	str log_level, successful_severity, client_errors_severity, server_errors_severity;
 	double timeout;
 	const struct value *custom_fields_by_lua;
+	struct log_severities severities;
+	str tag_text; /* tag="a" tag="b" */
 	struct queue *queue;
 };
 
@@ -63,36 +65,37 @@ static struct err *prepare(struct arena *a, void *conf)
 	};
 	struct conf *c = conf;
 
+	c->tag_text = STR("");
+	for (size_t i = 0; i < c->tags.n; i++)
+		c->tag_text = str_fmt(a, STRF "%stag=\"" STRF "\"", STRV(c->tag_text), i ? " " : "",
+				      STRV(c->tags.v[i]));
 	c->key = plugin_secret(a, c->key);
+	c->severities = log_severities_of(c->log_level, c->successful_severity,
+					  c->client_errors_severity, c->server_errors_severity);
 	c->queue = plugin_queue(&plugin_loggly, a, c, &o);
 	return NULL;
 }
 
 static str line(struct req *r, const struct conf *c, int severity)
 {
-	struct arena *a = req_arena(r);
 	time_t now = clock_wall_s();
-	str tags = STR("");
 	struct tm tm;
+	str head;
 
 	gmtime_r(&now, &tm);
-	for (size_t i = 0; i < c->tags.n; i++)
-		tags = str_fmt(a, STRF "%stag=\"" STRF "\"", STRV(tags), i ? " " : "",
-			       STRV(c->tags.v[i]));
-	return str_fmt(
-		a,
-		"<%d>1 %04d-%02d-%02dT%02d:%02d:%02dZ " STRF " kong - - [" STRF "@41058 " STRF
-		"] " STRF,
-		FACILITY * 8 + severity, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-		tm.tm_min, tm.tm_sec, STRV(plugin_node()->hostname), STRV(c->key), STRV(tags),
-		STRV(json_text(a, log_entry_with(r, c->custom_fields_by_lua), JSON_COMPACT)));
+	head = str_fmt(req_arena(r),
+		       "<%d>1 %04d-%02d-%02dT%02d:%02d:%02dZ " STRF " kong - - [" STRF
+		       "@41058 " STRF "] ",
+		       FACILITY * 8 + severity, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+		       tm.tm_hour, tm.tm_min, tm.tm_sec, STRV(plugin_node()->hostname),
+		       STRV(c->key), STRV(c->tag_text));
+	return str_cat(req_arena(r), head, log_text(r, c->custom_fields_by_lua));
 }
 
 static enum verdict on_log(struct req *r, const void *conf)
 {
 	const struct conf *c = conf;
-	int severity = log_severity(r, c->log_level, c->successful_severity,
-				    c->client_errors_severity, c->server_errors_severity);
+	int severity = log_severity(r, &c->severities);
 
 	if (severity >= 0)
 		queue_add(c->queue, line(r, c, severity));

@@ -17,14 +17,11 @@
 struct conf {
 	double limits[USAGE_PERIODS]; /* NaN: none */
 	struct usage_place place;
-	struct redis_server server;
 	double second, minute, hour, day, month, year;
 	str limit_by, header_name, path, policy;
 	bool fault_tolerant;
-	str redis_host, redis_password, redis_username, redis_server_name;
-	int64_t redis_port, redis_database;
-	bool redis_ssl, redis_ssl_verify;
-	double redis_timeout;
+	struct redis_rows redis;
+	int64_t redis_database;
 	bool hide_client_headers;
 	double error_code;
 	str error_message;
@@ -46,14 +43,7 @@ static const struct field conf_fields[] = {
 	F_STR(T,  path,                ROW_PATH, .help = "Path that is counted, with limit_by path."),
 	F_STR(T,  policy,              .def = J("local"), .len_min = LEN_ZERO, .one_of = J(["local", "cluster", "redis"]), .help = "Where counts are kept: local, in this process; cluster, in the database; redis, there."),
 	F_BOOL(T, fault_tolerant,      .required = true, .def = J(true), .help = "Whether requests pass when counts cannot be kept."),
-	F_STR(T,  redis_host,          .check = rule_host, .help = "Redis server, with policy redis."),
-	F_INT(T,  redis_port,          .between = J([0, 65535]), .def = J(6379), .help = "Its port."),
-	F_STR(T,  redis_password,      .len_min = LEN_ZERO, .is_referenceable = true, .help = "Password for it."),
-	F_STR(T,  redis_username,      .is_referenceable = true, .help = "User for it."),
-	F_BOOL(T, redis_ssl,           .required = true, .def = J(false), .help = "Whether it is spoken to over TLS."),
-	F_BOOL(T, redis_ssl_verify,    .required = true, .def = J(false), .help = "Whether its certificate is verified."),
-	F_STR(T,  redis_server_name,   .check = rule_sni, .help = "Name that its certificate must have."),
-	F_NUM(T,  redis_timeout,       .def = J(2000), .help = "Milliseconds to wait for it."),
+	ROWS_REDIS(T, redis),
 	F_INT(T,  redis_database,      .def = J(0), .help = "Number of its database."),
 	F_BOOL(T, hide_client_headers, .required = true, .def = J(false), .help = "Whether replies do not say what is left."),
 	F_NUM(T,  error_code,          .def = J(429), .gt = "0", .help = "Status for requests over the limit."),
@@ -79,28 +69,9 @@ static struct tally *counts; /* any thread; its own locks */
 
 /* ---- configuration ---------------------------------------------------------------------- */
 
-static double number(const struct value *v)
-{
-	return v && v->kind == VALUE_INT ? (double)v->i : v && v->kind == VALUE_REAL ? v->real : -1;
-}
-
 static const char *check_order(struct arena *a, const struct value *conf)
 {
-	for (int i = 0; i < USAGE_PERIODS; i++) {
-		double lower = number(value_get(conf, usage_windows[i].name));
-
-		for (int k = i + 1; lower > 0 && k < USAGE_PERIODS; k++) {
-			double upper = number(value_get(conf, usage_windows[k].name));
-
-			if (upper > 0 && upper < lower)
-				return rule_words(a,
-						  "The limit for %s(%.1f) cannot be lower than the "
-						  "limit for %s(%.1f)",
-						  usage_windows[k].name, upper,
-						  usage_windows[i].name, lower);
-		}
-	}
-	return NULL;
+	return limits_in_order(a, conf, "The");
 }
 
 static struct err *prepare(struct arena *a, void *conf_)
@@ -111,23 +82,8 @@ static struct err *prepare(struct arena *a, void *conf_)
 	};
 
 	memcpy(c->limits, all, sizeof(all));
-	c->server = (struct redis_server){
-		.host = c->redis_host,
-		.port = (uint16_t)c->redis_port,
-		.ssl = c->redis_ssl,
-		.verify = c->redis_ssl_verify,
-		.server_name = c->redis_server_name,
-		.username = plugin_secret(a, c->redis_username),
-		.password = plugin_secret(a, c->redis_password),
-		.database = c->redis_database == FIELD_UNSET_INT ? 0 : c->redis_database,
-		.timeout_ms = redis_timeout_of(c->redis_timeout),
-	};
-	c->place = (struct usage_place){
-		.policy = str_is(c->policy, "redis")     ? USAGE_REDIS
-			  : str_is(c->policy, "cluster") ? USAGE_CLUSTER
-							 : USAGE_LOCAL,
-		.redis = &c->server,
-	};
+	c->place = limits_place(a, c->policy, &c->redis,
+				c->redis_database == FIELD_UNSET_INT ? 0 : c->redis_database);
 	return NULL;
 }
 
@@ -171,14 +127,6 @@ struct usage {
 	int64_t now_s;
 };
 
-/* A limit of 1.5 is passed by the second request, not by the first. */
-static int64_t most_of(double limit)
-{
-	int64_t whole = limit < (double)USAGE_NO_LIMIT ? (int64_t)limit : USAGE_NO_LIMIT;
-
-	return whole + ((double)whole < limit && whole < USAGE_NO_LIMIT);
-}
-
 static struct err *count(struct req *r, const struct conf *conf, struct usage *u, bool *ret_passes)
 {
 	const struct plugin_config *of = req_plugin(r);
@@ -192,26 +140,25 @@ static struct err *count(struct req *r, const struct conf *conf, struct usage *u
 	for (enum usage_period p = 0; p < USAGE_PERIODS; p++) {
 		if (conf->limits[p] > 0)
 			u->asks[u->n++] = (struct usage_ask){ .period = p,
-							      .most = most_of(conf->limits[p]),
+							      .most = usage_most(conf->limits[p]),
 							      .by = 1 };
 	}
 	at.tally = counts;
 	return usage_take(req_arena(r), &at, &who, u->asks, u->n, u->now_s, ret_passes);
 }
 
-static str number_text(struct req *r, double d)
-{
-	return str_fmt(req_arena(r), "%.14g", d);
-}
+/* clang-format off */
+#define WINDOW_HEADERS(shown) { STR_INIT("X-RateLimit-Limit-" shown), STR_INIT("X-RateLimit-Remaining-" shown) }
+static const struct { str limit, remaining; } window_headers[USAGE_PERIODS] = {
+	[USAGE_SECOND] = WINDOW_HEADERS("Second"), [USAGE_MINUTE] = WINDOW_HEADERS("Minute"),
+	[USAGE_HOUR]   = WINDOW_HEADERS("Hour"),   [USAGE_DAY]    = WINDOW_HEADERS("Day"),
+	[USAGE_MONTH]  = WINDOW_HEADERS("Month"),  [USAGE_YEAR]   = WINDOW_HEADERS("Year"),
+};
+/* clang-format on */
 
-static void tell_window(struct req *r, enum usage_period p, double limit, double left)
+static void tell_number(struct req *r, str name, double d)
 {
-	const char *shown = usage_windows[p].shown;
-
-	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Limit-%s", shown),
-			 number_text(r, limit));
-	reply_set_header(r, str_fmt(req_arena(r), "X-RateLimit-Remaining-%s", shown),
-			 number_text(r, left));
+	reply_set_header(r, name, str_num(req_arena(r), d));
 }
 
 /* What is left in each window; the tightest of them, the longer one on a tie. */
@@ -231,14 +178,15 @@ static void tell(struct req *r, const struct conf *conf, const struct usage *u, 
 			reset = usage_windows[p].seconds -
 				(u->now_s - usage_window_start(p, u->now_s));
 		}
-		tell_window(r, p, conf->limits[p], left);
+		tell_number(r, window_headers[p].limit, conf->limits[p]);
+		tell_number(r, window_headers[p].remaining, left);
 	}
 	reset = reset < 1 ? 1 : reset; /* the 31st is beyond the month that is counted */
-	reply_set_header(r, STR("RateLimit-Limit"), number_text(r, limit));
-	reply_set_header(r, STR("RateLimit-Remaining"), number_text(r, least));
-	reply_set_header(r, STR("RateLimit-Reset"), number_text(r, (double)reset));
+	tell_number(r, STR("RateLimit-Limit"), limit);
+	tell_number(r, STR("RateLimit-Remaining"), least);
+	tell_number(r, STR("RateLimit-Reset"), (double)reset);
 	if (!is_counted)
-		reply_set_header(r, STR("Retry-After"), number_text(r, (double)reset));
+		tell_number(r, STR("Retry-After"), (double)reset);
 }
 
 static enum verdict refuse(struct req *r, const struct conf *conf)
@@ -253,11 +201,9 @@ static enum verdict refuse(struct req *r, const struct conf *conf)
 
 static enum verdict not_counted(struct req *r, const struct conf *conf, const struct err *e)
 {
-	if (e->code != ERR_CANCELLED)
-		outage_begins(usage_place_name(req_arena(r), &conf->place), e,
-			      conf->fault_tolerant ? "rate-limiting lets requests pass uncounted"
-						   : "rate-limiting answers requests with 500");
-	err_forget();
+	usage_failed(&conf->place, e,
+		     conf->fault_tolerant ? "rate-limiting lets requests pass uncounted"
+					  : "rate-limiting answers requests with 500");
 	return conf->fault_tolerant ? NEXT
 				    : respond_message(r, 500, "An unexpected error occurred");
 }
@@ -271,8 +217,7 @@ static enum verdict on_access(struct req *r, const void *conf_)
 
 	if (e)
 		return not_counted(r, conf, e);
-	if (conf->place.policy != USAGE_LOCAL)
-		outage_ends(usage_place_name(req_arena(r), &conf->place));
+	usage_worked(&conf->place);
 	if (!conf->hide_client_headers)
 		tell(r, conf, &u, may_pass);
 	return may_pass ? NEXT : refuse(r, conf);

@@ -24,18 +24,14 @@ struct limit {
 struct conf {
 	str header_name, limit_by, policy;
 	bool fault_tolerant;
-	str redis_host, redis_password, redis_username, redis_server_name;
-	int64_t redis_port;
+	struct redis_rows redis;
 	double redis_database;
-	bool redis_ssl, redis_ssl_verify;
-	double redis_timeout;
 	bool block_on_first_violation, hide_client_headers;
 	const struct value *limits;
 
 	struct limit *list;
 	size_t n;
 	struct usage_place place;
-	struct redis_server server;
 };
 
 /* Of a limit, when the request came; by its place in conf.list. */
@@ -79,14 +75,7 @@ static const struct field conf_fields[] = {
 	F_STR(T,  limit_by,                 .def = J("consumer"), .one_of = J(["consumer", "credential", "ip"]), .help = "What has a count of its own; the client's address where it is not there."),
 	F_STR(T,  policy,                   .def = J("local"), .one_of = J(["local", "cluster", "redis"]), .help = "Where counts are kept: local, in this process; cluster, in the database; redis, there."),
 	F_BOOL(T, fault_tolerant,           .required = true, .def = J(true), .help = "Whether requests pass when counts cannot be kept."),
-	F_STR(T,  redis_host,               .check = rule_host, .help = "Redis server, with policy redis."),
-	F_INT(T,  redis_port,               .between = J([0, 65535]), .def = J(6379), .help = "Its port."),
-	F_STR(T,  redis_password,           .len_min = LEN_ZERO, .is_referenceable = true, .help = "Password for it."),
-	F_STR(T,  redis_username,           .is_referenceable = true, .help = "User for it."),
-	F_BOOL(T, redis_ssl,                .required = true, .def = J(false), .help = "Whether it is spoken to over TLS."),
-	F_BOOL(T, redis_ssl_verify,         .required = true, .def = J(false), .help = "Whether its certificate is verified."),
-	F_STR(T,  redis_server_name,        .check = rule_sni, .help = "Name that its certificate must have."),
-	F_NUM(T,  redis_timeout,            .def = J(2000), .help = "Milliseconds to wait for it."),
+	ROWS_REDIS(T, redis),
 	F_NUM(T,  redis_database,           .def = J(0), .help = "Number of its database."),
 	F_BOOL(T, block_on_first_violation, .required = true, .def = J(false), .help = "Whether requests are refused as soon as one limit is used up."),
 	F_BOOL(T, hide_client_headers,      .required = true, .def = J(false), .help = "Whether replies do not say what is left."),
@@ -109,30 +98,9 @@ static struct tally *counts; /* any thread; its own locks */
 
 /* ---- configuration ---------------------------------------------------------------------- */
 
-static double number(const struct value *v)
-{
-	return v && v->kind == VALUE_INT    ? (double)v->i
-	       : v && v->kind == VALUE_REAL ? v->real
-					    : NAN;
-}
-
 static const char *check_order(struct arena *a, const struct value *limit)
 {
-	for (int i = 0; i < USAGE_PERIODS; i++) {
-		double lower = number(value_get(limit, usage_windows[i].name));
-
-		for (int k = i + 1; k < USAGE_PERIODS; k++) {
-			double upper = number(value_get(limit, usage_windows[k].name));
-
-			if (upper < lower)
-				return rule_words(a,
-						  "the limit for %s(%.1f) cannot be lower than the "
-						  "limit for %s(%.1f)",
-						  usage_windows[k].name, upper,
-						  usage_windows[i].name, lower);
-		}
-	}
-	return NULL;
+	return limits_in_order(a, limit, "the");
 }
 
 static void prepare_limits(struct arena *a, struct conf *c)
@@ -143,7 +111,7 @@ static void prepare_limits(struct arena *a, struct conf *c)
 
 		l->name = c->limits->members[i].key;
 		for (int p = 0; p < USAGE_PERIODS; p++)
-			l->most[p] = number(
+			l->most[p] = value_num(
 				value_get(c->limits->members[i].value, usage_windows[p].name));
 	}
 }
@@ -153,23 +121,9 @@ static struct err *prepare(struct arena *a, void *conf_)
 	struct conf *c = conf_;
 
 	prepare_limits(a, c);
-	c->server = (struct redis_server){
-		.host = c->redis_host,
-		.port = (uint16_t)c->redis_port,
-		.ssl = c->redis_ssl,
-		.verify = c->redis_ssl_verify,
-		.server_name = c->redis_server_name,
-		.username = plugin_secret(a, c->redis_username),
-		.password = plugin_secret(a, c->redis_password),
-		.database = fabs(c->redis_database) < INT32_MAX ? (int64_t)c->redis_database : 0,
-		.timeout_ms = redis_timeout_of(c->redis_timeout),
-	};
-	c->place = (struct usage_place){
-		.policy = str_is(c->policy, "redis")     ? USAGE_REDIS
-			  : str_is(c->policy, "cluster") ? USAGE_CLUSTER
-							 : USAGE_LOCAL,
-		.redis = &c->server,
-	};
+	c->place =
+		limits_place(a, c->policy, &c->redis,
+			     fabs(c->redis_database) < INT32_MAX ? (int64_t)c->redis_database : 0);
 	return NULL;
 }
 
@@ -203,14 +157,6 @@ static void identify(struct req *r, const struct conf *conf, struct usage_subjec
 		.service = of ? of->service : (uuid){ { 0 } },
 		.identifier = id.s ? id : req_client_ip(r),
 	};
-}
-
-/* A limit of 1.5 is reached by two, not by one. */
-static int64_t most_of(double limit)
-{
-	int64_t whole = limit < COST_MOST ? (int64_t)limit : USAGE_NO_LIMIT;
-
-	return whole + ((double)whole < limit && whole < USAGE_NO_LIMIT);
 }
 
 static struct usage_place place_of(const struct conf *conf)
@@ -274,19 +220,6 @@ static double least_of(const struct conf *conf, const struct state *s, size_t i)
 	return least;
 }
 
-static str number_text(struct req *r, double d)
-{
-	return str_fmt(req_arena(r), "%.14g", d);
-}
-
-static void tell_outage(struct req *r, const struct conf *conf, const struct err *e,
-			const char *meanwhile)
-{
-	if (e->code != ERR_CANCELLED)
-		outage_begins(usage_place_name(req_arena(r), &conf->place), e, meanwhile);
-	err_forget();
-}
-
 static enum verdict on_access(struct req *r, const void *conf_)
 {
 	const struct conf *conf = conf_;
@@ -298,16 +231,15 @@ static enum verdict on_access(struct req *r, const void *conf_)
 	identify(r, conf, &s->who);
 	e = look_at_all(r, conf, s);
 	if (e) {
-		tell_outage(r, conf, e,
-			    conf->fault_tolerant
-				    ? "response-ratelimiting lets requests pass uncounted"
-				    : "response-ratelimiting answers requests with 500");
+		usage_failed(&conf->place, e,
+			     conf->fault_tolerant
+				     ? "response-ratelimiting lets requests pass uncounted"
+				     : "response-ratelimiting answers requests with 500");
 		return conf->fault_tolerant
 			       ? NEXT
 			       : respond_message(r, 500, "An unexpected error occurred");
 	}
-	if (conf->place.policy != USAGE_LOCAL)
-		outage_ends(usage_place_name(req_arena(r), &conf->place));
+	usage_worked(&conf->place);
 	for (size_t i = 0; i < conf->n; i++) {
 		double least = least_of(conf, s, i);
 
@@ -317,7 +249,7 @@ static enum verdict on_access(struct req *r, const void *conf_)
 		req_set_header(r,
 			       str_fmt(req_arena(r), "X-RateLimit-Remaining-" STRF,
 				       STRV(conf->list[i].name)),
-			       number_text(r, least));
+			       str_num(req_arena(r), least));
 	}
 	s->is_known = true;
 	return NEXT;
@@ -369,7 +301,7 @@ static size_t ask_for(const struct conf *conf, const struct state *s, size_t i,
 		asks[n++] = (struct usage_ask){
 			.limit = conf->list[i].name,
 			.period = p,
-			.most = is_limited && cost > 0 ? most_of(conf->list[i].most[p])
+			.most = is_limited && cost > 0 ? usage_most(conf->list[i].most[p])
 						       : USAGE_NO_LIMIT,
 			.by = cost,
 		};
@@ -400,7 +332,7 @@ static bool count(struct req *r, const struct conf *conf, struct state *s)
 	}
 	e = usage_take(req_arena(r), &at, &s->who, asks, n, s->now_s, &is_taken);
 	if (e) {
-		tell_outage(r, conf, e, "response-ratelimiting lets answers pass uncounted");
+		usage_failed(&conf->place, e, "response-ratelimiting lets answers pass uncounted");
 		return true;
 	}
 	for (size_t k = 0; k < n; k++)
@@ -422,11 +354,11 @@ static void tell(struct req *r, const struct conf *conf, const struct state *s)
 				continue;
 			reply_set_header(
 				r, str_fmt(a, "X-RateLimit-Limit-" STRF "-%s", STRV(name), window),
-				number_text(r, conf->list[i].most[p]));
+				str_num(req_arena(r), conf->list[i].most[p]));
 			reply_set_header(
 				r,
 				str_fmt(a, "X-RateLimit-Remaining-" STRF "-%s", STRV(name), window),
-				number_text(r, fmax(0, left)));
+				str_num(req_arena(r), fmax(0, left)));
 		}
 	}
 }

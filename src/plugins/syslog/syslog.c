@@ -17,6 +17,8 @@ struct conf {
 	str log_level, successful_severity, client_errors_severity, server_errors_severity;
 	const struct value *custom_fields_by_lua;
 	str facility;
+	struct log_severities severities;
+	int facility_number;
 	struct queue *queue;
 };
 
@@ -58,19 +60,6 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for syslog", refused) : NULL;
 }
 
-static struct err *prepare(struct arena *a, void *conf)
-{
-	static const struct queue_options o = {
-		.name = "syslog",
-		.batch = BATCH,
-		.send = send_entries,
-	};
-	struct conf *c = conf;
-
-	c->queue = plugin_queue(&plugin_syslog, a, c, &o);
-	return NULL;
-}
-
 static int facility_of(str word)
 {
 	int i = 0;
@@ -80,25 +69,40 @@ static int facility_of(str word)
 	return i;
 }
 
+static struct err *prepare(struct arena *a, void *conf)
+{
+	static const struct queue_options o = {
+		.name = "syslog",
+		.batch = BATCH,
+		.send = send_entries,
+	};
+	struct conf *c = conf;
+
+	c->facility_number = facility_of(c->facility);
+	c->severities = log_severities_of(c->log_level, c->successful_severity,
+					  c->client_errors_severity, c->server_errors_severity);
+	c->queue = plugin_queue(&plugin_syslog, a, c, &o);
+	return NULL;
+}
+
 static str line(struct req *r, const struct conf *c, int severity)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t now = clock_wall_s();
 	struct tm tm;
+	str head;
 
 	localtime_r(&now, &tm);
-	return str_fmt(req_arena(r), "<%d>%.3s %2d %02d:%02d:%02d kong: " STRF,
-		       facility_of(c->facility) * 8 + severity, months + 3 * (tm.tm_mon % 12),
-		       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		       STRV(json_text(req_arena(r), log_entry_with(r, c->custom_fields_by_lua),
-				      JSON_COMPACT)));
+	head = str_fmt(req_arena(r),
+		       "<%d>%.3s %2d %02d:%02d:%02d kong: ", c->facility_number * 8 + severity,
+		       months + 3 * (tm.tm_mon % 12), tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return str_cat(req_arena(r), head, log_text(r, c->custom_fields_by_lua));
 }
 
 static enum verdict on_log(struct req *r, const void *conf)
 {
 	const struct conf *c = conf;
-	int severity = log_severity(r, c->log_level, c->successful_severity,
-				    c->client_errors_severity, c->server_errors_severity);
+	int severity = log_severity(r, &c->severities);
 
 	if (severity >= 0)
 		queue_add(c->queue, line(r, c, severity));
