@@ -119,27 +119,36 @@ static bool may_repeat(const struct trial *t)
 	return !t->is_sent || is_idempotent(t->r);
 }
 
+/* Most requests have one try, whose text is the list. */
+static void add_to_list(struct arena *a, str *list, str item)
+{
+	*list = list->n ? str_concat(a, *list, STR(", "), item) : item;
+}
+
 static void note_upstream(struct req *r)
 {
 	char ip[ADDRESS_TEXT];
 	size_t n;
-	bool is_v6 = r->pick.address.any.sa_family == AF_INET6;
 
 	if (!r->proxy->shared->access_log)
 		return;
 	n = address_ip(&r->pick.address, ip);
-	r->upstream_addr = str_fmt(r->arena, STRF "%s%s%.*s%s:%u", STRV(r->upstream_addr),
-				   r->upstream_addr.n ? ", " : "", is_v6 ? "[" : "", (int)n, ip,
-				   is_v6 ? "]" : "", address_port(&r->pick.address));
+	add_to_list(r->arena, &r->upstream_addr,
+		    host_with_port(r->arena, str_at(ip, n), address_port(&r->pick.address)));
 }
 
 static void note_status(struct req *r, int status)
 {
+	char *text;
+
 	r->tried_status = status;
-	if (!r->proxy->shared->access_log)
+	if (!r->proxy->shared->access_log || status < 100 || status > 999)
 		return;
-	r->upstream_status = str_fmt(r->arena, STRF "%s%d", STRV(r->upstream_status),
-				     r->upstream_status.n ? ", " : "", status);
+	text = arena_bytes(r->arena, 3);
+	text[0] = (char)('0' + status / 100);
+	text[1] = (char)('0' + status / 10 % 10);
+	text[2] = (char)('0' + status % 10);
+	add_to_list(r->arena, &r->upstream_status, str_at(text, 3));
 }
 
 /* Groups of the route's regex by name, where a target is chosen by one of them. */

@@ -6,7 +6,8 @@
 #include "serve/req.h"
 #include <assert.h>
 
-#define EXTRA 2048 /* room for what we add ourselves, beyond text that came */
+#define INT_TEXT 20   /* of the longest number */
+#define EXTRA    2048 /* room for what we add ourselves, beyond text that came */
 
 /* ---- writing ------------------------------------------------------------------ */
 
@@ -41,7 +42,7 @@ static inline void add(struct out *o, str s)
 
 static void add_int(struct out *o, int64_t x)
 {
-	char digits[20];
+	char digits[INT_TEXT];
 	size_t n = 0;
 	uint64_t u = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
 
@@ -68,10 +69,15 @@ static void add_field(struct out *o, str name, str value)
 	ADD(o, "\r\n");
 }
 
+/* Without printf, as all that each request writes. */
 static void add_number(struct out *o, str name, int64_t x)
 {
 	if (unlikely(o->fields)) {
-		http_add(o->arena, o->fields, name, str_fmt(o->arena, "%lld", (long long)x));
+		char *text = arena_bytes(o->arena, INT_TEXT);
+		struct out digits = { .p = text };
+
+		add_int(&digits, x);
+		http_add(o->arena, o->fields, name, str_at(text, (size_t)(digits.p - text)));
 		return;
 	}
 	add(o, name);
@@ -124,8 +130,8 @@ static bool is_upstream_default_port(const struct req *r, uint16_t port)
 	return port == r->service->default_port;
 }
 
-/* host:port, an IPv6 address in brackets; once per request, so not through printf. */
-static str with_port(struct arena *a, str host, uint16_t port)
+/* Once per request, so not through printf. */
+str host_with_port(struct arena *a, str host, uint16_t port)
 {
 	bool is_bare_v6 = str_find(host, ':', 0) >= 0 && host.s[0] != '[';
 	char *text = arena_bytes(a, host.n + sizeof("[]:65535"));
@@ -154,7 +160,7 @@ str host_for_upstream(const struct req *r)
 		host = u->host_header;
 	if (is_upstream_default_port(r, r->pick.port) || host.n == 0)
 		return host;
-	return with_port(r->arena, host, r->pick.port);
+	return host_with_port(r->arena, host, r->pick.port);
 }
 
 /* The listening port as clients know it: the PROXY header's when that is believed,
@@ -343,11 +349,6 @@ static bool ends_here(const struct http_headers *reply, const struct http_header
 	return h->id != HTTP_UPGRADE && h->id != HTTP_CONTENT_LENGTH && is_named_by(reply, h->name);
 }
 
-static str with_charset(struct arena *a, str type, str charset)
-{
-	return str_fmt(a, STRF "; charset=" STRF, STRV(type), STRV(charset));
-}
-
 static void add_reply_fields(struct out *o, const struct req *r, enum http_body framing)
 {
 	const struct http_headers *reply = &r->reply;
@@ -363,7 +364,8 @@ static void add_reply_fields(struct out *o, const struct req *r, enum http_body 
 			continue;
 		if (h->id == HTTP_CONTENT_TYPE && charset.n && takes_charset(h->value) &&
 		    !http_get(reply, HTTP_CONTENT_ENCODING)) {
-			add_field(o, h->name, with_charset(r->arena, h->value, charset));
+			add_field(o, h->name,
+				  str_concat(r->arena, h->value, STR("; charset="), charset));
 			continue;
 		}
 		add_field(o, h->name, h->value);

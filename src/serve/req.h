@@ -81,6 +81,7 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n);
 str host_for_upstream(const struct req *r); /* the Host of the current pick */
+str host_with_port(struct arena *a, str host, uint16_t port); /* IPv6 addresses in brackets */
 bool wants_trailers(const struct req *r);   /* did the client say TE: trailers? */
 
 /* reply.c: answers of the gateway itself. */

@@ -130,8 +130,7 @@ static void append_query(struct req *r)
 	str query = req_query(r);
 
 	if (query.s)
-		r->upstream_path =
-			str_fmt(r->arena, STRF "?" STRF, STRV(r->upstream_path), STRV(query));
+		r->upstream_path = str_concat(r->arena, r->upstream_path, STR("?"), query);
 }
 
 static void proxy_it(struct req *r)
