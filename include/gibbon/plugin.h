@@ -10,6 +10,12 @@
  *	                                              -> body_filter -> log
  *
  * rewrite sees every request, and only plugins that are configured for everybody.
+ * A TCP, TLS or UDP session (req_is_stream) goes
+ *
+ *	[route] -> preread -> [upstream] -> log
+ *
+ * and has neither a head nor a reply: an answer below 400 is sent as it is, others close it.
+ *
  * In access each plugin is chosen by route, service and consumer, by descending
  * priority; once one has answered, no other access handler runs, but the later phases
  * of all of them do.  response means that the upstream's whole answer is there
@@ -60,7 +66,7 @@ enum verdict { NEXT, DONE };
 
 enum phase {
 	PHASE_CERTIFICATE, /* of TLS handshakes: kept for later */
-	PHASE_PREREAD,     /* of streams: kept for later */
+	PHASE_PREREAD,     /* of TCP, TLS and UDP sessions: what access is of requests */
 	PHASE_REWRITE,
 	PHASE_ACCESS,
 	PHASE_RESPONSE,
@@ -184,6 +190,7 @@ str req_path(const struct req *r);                      /* normalised, without t
 str req_host(const struct req *r);                      /* lower case, without port */
 str req_client_ip(const struct req *r);                 /* after real-IP processing */
 str req_scheme(const struct req *r);                    /* of the client's connection */
+bool req_is_stream(const struct req *r);                /* a TCP, TLS or UDP session */
 uint16_t req_port(const struct req *r);                 /* that it came to */
 uint16_t req_client_port(const struct req *r);
 bool req_client_is_in(const struct req *r, const struct cidr *network); /* of network_new */

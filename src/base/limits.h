@@ -21,3 +21,5 @@
 #define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */
 #define LIMIT_STATUS_LINE    2048  /* what a probe reads */
 #define LIMIT_PROBES         256   /* at once, of one upstream */
+#define LIMIT_UDP_HELD       16    /* datagrams that wait while a session begins */
+#define LIMIT_UDP_HELD_BYTES 65536 /* of them together */

@@ -36,14 +36,16 @@ static str id_key(const uuid *id)
 
 /* ---- instances -------------------------------------------------------------------------- */
 
-/* Streams are not here: a plugin for them alone does not run. */
-static bool is_for_http(const struct plugin_config *c)
+static bool is_for(const struct plugin_config *c, enum subsystem subsystem)
 {
-	static const char *const http[] = { "http", "https", "grpc", "grpcs" };
+	static const char *const protocols[][4] = {
+		[SUBSYSTEM_HTTP] = { "http", "https", "grpc", "grpcs" },
+		[SUBSYSTEM_STREAM] = { "tcp", "tls", "udp", "tls_passthrough" },
+	};
 
 	for (size_t i = 0; i < c->protocols.n; i++) {
-		for (size_t k = 0; k < COUNT(http); k++) {
-			if (str_is(c->protocols.v[i], http[k]))
+		for (size_t k = 0; k < COUNT(protocols[subsystem]); k++) {
+			if (str_is(c->protocols.v[i], protocols[subsystem][k]))
 				return true;
 		}
 	}
@@ -126,7 +128,7 @@ static int by_priority(const void *x, const void *y)
 }
 
 struct err *planner_new(struct arena *a, struct arena *scratch, const struct config *config,
-			struct planner **ret)
+			enum subsystem subsystem, struct planner **ret)
 {
 	struct planner *p = NEW(scratch, struct planner);
 
@@ -137,7 +139,7 @@ struct err *planner_new(struct arena *a, struct arena *scratch, const struct con
 		const struct plugin_config *c = &config->plugins.v[i];
 		struct plugin_instance *made = NULL;
 
-		if (!c->enabled || !is_for_http(c))
+		if (!c->enabled || !is_for(c, subsystem))
 			continue;
 		PASS(make_instance(p, c, &made));
 		note(p, made);

@@ -14,6 +14,7 @@
  * anything to do with has none. */
 #pragma once
 
+#include "settings/settings.h"
 #include <gibbon/plugin.h>
 
 struct plugin_instance {
@@ -46,9 +47,11 @@ static inline bool plan_has(const struct plan *p, enum phase phase)
 
 struct planner;
 
-/* Decodes all plugins; `a` is the snapshot's arena.  The error names the plugin. */
+/* Decodes all plugins that are for requests (or for TCP, TLS and UDP sessions); `a` is the
+ * snapshot's arena.  The error names the plugin. */
 MUST_CHECK struct err *planner_new(struct arena *a, struct arena *scratch,
-				   const struct config *config, struct planner **ret);
+				   const struct config *config, enum subsystem subsystem,
+				   struct planner **ret);
 
 bool planner_has_tracing(const struct planner *p); /* anywhere */
 

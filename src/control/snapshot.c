@@ -22,7 +22,7 @@ struct builder {
 	struct map certs;             /* id -> struct lazy_certs */
 	struct cert_pair *client_ssl; /* the global client certificate, once it was needed */
 	struct map contexts;          /* identity -> struct tls_context */
-	struct planner *planner;
+	struct planner *planner, *stream_planner;
 };
 
 struct upstream_group {
@@ -364,7 +364,8 @@ static struct err *plan_service(struct builder *b, const struct service *s)
 {
 	struct service_plan *p = NEW(b->a, struct service_plan);
 	struct upstream_group *g = map_find(&b->upstreams, s->host);
-	bool is_tls = str_is(s->protocol, "https") || str_is(s->protocol, "grpcs");
+	bool is_tls = str_is(s->protocol, "https") || str_is(s->protocol, "grpcs") ||
+		      str_is(s->protocol, "tls");
 
 	p->service = s;
 	p->default_port = is_tls ? 443 : 80;
@@ -394,6 +395,12 @@ static bool has_protocol(const struct route *r, const char *protocol)
 	return false;
 }
 
+static bool is_of_streams(const struct route *r)
+{
+	return has_protocol(r, "tcp") || has_protocol(r, "tls") || has_protocol(r, "udp") ||
+	       has_protocol(r, "tls_passthrough");
+}
+
 /* Routes of a disabled service are not there at all. */
 static struct err *plan_routes(struct builder *b)
 {
@@ -408,8 +415,11 @@ static struct err *plan_routes(struct builder *b)
 
 		p->route = r;
 		p->service = map_find(&b->services, id_key(&r->service));
-		p->plan = planner_plan(b->planner, r, p->service ? p->service->service : NULL);
+		p->plan = planner_plan(is_of_streams(r) ? b->stream_planner : b->planner, r,
+				       p->service ? p->service->service : NULL);
 		p->is_grpc = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
+		p->is_tls = has_protocol(r, "tls");
+		p->is_tls_passthrough = has_protocol(r, "tls_passthrough");
 		p->is_https_only = has_protocol(r, "https") && !has_protocol(r, "http");
 		if (p->service && !p->service->service->enabled)
 			continue;
@@ -427,9 +437,12 @@ static struct err *build(struct builder *b)
 	group_targets(b);
 	for (size_t i = 0; i < config->services.n; i++)
 		PASS(plan_service(b, &config->services.v[i]));
-	PASS(planner_new(b->a, b->scratch, config, &b->planner));
-	b->snap->has_tracing = planner_has_tracing(b->planner);
+	PASS(planner_new(b->a, b->scratch, config, SUBSYSTEM_HTTP, &b->planner));
+	PASS(planner_new(b->a, b->scratch, config, SUBSYSTEM_STREAM, &b->stream_planner));
+	b->snap->has_tracing =
+		planner_has_tracing(b->planner) || planner_has_tracing(b->stream_planner);
 	b->snap->plan = planner_plan(b->planner, NULL, NULL);
+	b->snap->stream_plan = planner_plan(b->stream_planner, NULL, NULL);
 	b->snap->directory = directory_new(b->a, config);
 	return plan_routes(b);
 }

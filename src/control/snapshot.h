@@ -29,7 +29,7 @@ struct service_plan {
 	const struct service *service;
 	struct balancer *balancer;
 	const struct upstream *upstream; /* when the host names one, else NULL */
-	struct tls_context *tls;         /* https: held by the snapshot; NULL: plain */
+	struct tls_context *tls;         /* https, tls: held by the snapshot; NULL: plain */
 	uint64_t tls_identity;
 	bool verify_name;
 	uint16_t default_port; /* 80 or 443: not shown in Host */
@@ -41,6 +41,7 @@ struct route_plan {
 	const struct service_plan *service; /* NULL: the route has none */
 	const struct plan *plan;            /* of plugins; NULL: there are none */
 	bool is_https_only;                 /* https without http */
+	bool is_tls, is_tls_passthrough;    /* of streams: what may be done with TLS */
 	bool is_grpc;
 };
 
@@ -55,6 +56,7 @@ struct snapshot {
 	struct router *router;
 	struct route_plan *routes;         /* by index of config->routes */
 	const struct plan *plan;           /* of requests that have no route; NULL: no plugins */
+	const struct plan *stream_plan;    /* the same of TCP, TLS and UDP sessions */
 	const struct directory *directory; /* of a store whose sets are in memory */
 	struct lookup *lookup;             /* of one that is asked; else NULL */
 	bool has_tracing;                  /* a plugin that traces is configured somewhere */

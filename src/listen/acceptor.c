@@ -15,6 +15,7 @@
 struct acceptor {
 	struct proxy *proxy;
 	const struct listener *listener;
+	accept_fn *take;
 	struct io io;
 	int fd;
 	struct timer pause;
@@ -93,7 +94,7 @@ static void on_ready(struct io *io)
 			fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		}
 		if (fd >= 0) {
-			client_accept(a->proxy, a->listener, fd, &peer);
+			a->take(a->proxy, a->listener, fd, &peer);
 			continue;
 		}
 		if (errno == EINTR || errno == ECONNABORTED)
@@ -107,7 +108,7 @@ static void on_ready(struct io *io)
 	}
 }
 
-struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd)
+struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd, accept_fn *take)
 {
 	struct acceptor *a = MEM_NEW(struct acceptor);
 	int nodelay = p->shared->settings->proxy_http.tcp_nodelay;
@@ -117,6 +118,7 @@ struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd)
 
 	a->proxy = p;
 	a->listener = l;
+	a->take = take;
 	a->fd = fd;
 	timer_init(&a->pause, resume);
 	io_init(&a->io, fd);
@@ -141,7 +143,7 @@ void acceptor_finish(struct acceptor **ref)
 
 		fd = accept4(a->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
-			client_accept(a->proxy, a->listener, fd, &peer);
+			a->take(a->proxy, a->listener, fd, &peer);
 	} while (fd >= 0 || errno == EINTR || errno == ECONNABORTED);
 	acceptor_drop(ref);
 }

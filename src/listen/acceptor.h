@@ -10,6 +10,11 @@
 
 struct acceptor;
 
-struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd); /* on the loop */
+/* Takes over an accepted descriptor. */
+typedef void accept_fn(struct proxy *p, const struct listener *l, int fd,
+		       const struct address *peer);
+
+struct acceptor *acceptor_new(struct proxy *p, const struct listener *l, int fd,
+			      accept_fn *take); /* on the loop */
 void acceptor_drop(struct acceptor **a);   /* stops accepting; the descriptor is the caller's */
 void acceptor_finish(struct acceptor **a); /* the same, after a last turn: what waits is accepted */

@@ -66,15 +66,24 @@ static int bind_to(int fd, const struct address *at)
 static struct err *set_options(int fd, const struct address *at, const struct listen_options *o)
 {
 	int seconds = 1, v6only = o->v6only;
+	bool is_v6 = at->any.sa_family == AF_INET6;
 
 	if (at->any.sa_family == AF_UNIX)
 		return NULL;
-	if (!turn_on(fd, SOL_SOCKET, SO_REUSEADDR))
+	/* Of datagrams it would let a second socket take them away. */
+	if (!o->udp && !turn_on(fd, SOL_SOCKET, SO_REUSEADDR))
 		return FAIL_ERRNO("SO_REUSEADDR");
+	if (o->transparent && !(is_v6 ? turn_on(fd, IPPROTO_IPV6, IPV6_TRANSPARENT)
+				      : turn_on(fd, IPPROTO_IP, IP_TRANSPARENT)))
+		return err_hint(FAIL_ERRNO("IP_TRANSPARENT"),
+				"The flag transparent needs root or CAP_NET_ADMIN.");
+	if (o->udp && !turn_on(fd, IPPROTO_IP, IP_PKTINFO))
+		return FAIL_ERRNO("IP_PKTINFO");
+	if (o->udp && is_v6 && !turn_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO))
+		return FAIL_ERRNO("IPV6_RECVPKTINFO");
 	if (o->reuseport && !turn_on(fd, SOL_SOCKET, SO_REUSEPORT))
 		return FAIL_ERRNO("SO_REUSEPORT");
-	if (at->any.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0)
+	if (is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0)
 		return FAIL_ERRNO("IPV6_V6ONLY");
 	if (o->deferred &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds)) < 0)
@@ -106,7 +115,8 @@ struct err *net_listen(const struct address *at, const struct listen_options *o,
 	if (at->any.sa_family == AF_UNIX && !at->local.sun_path[0])
 		return FAIL(ERR_INVALID, "a unix socket's path is empty or longer than %zu bytes",
 			    sizeof(at->local.sun_path) - 1);
-	fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(at->any.sa_family,
+		    (o->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return FAIL_ERRNO("cannot make a socket for " STRF, STRV(where));
 	TRY(set_options(fd, at, o), "cannot listen on " STRF, STRV(where));
@@ -115,7 +125,7 @@ struct err *net_listen(const struct address *at, const struct listen_options *o,
 
 		return hint_for_bind(FAIL_ERRNO("cannot listen on " STRF, STRV(where)), no);
 	}
-	if (listen(fd, o->backlog > 0 ? o->backlog : BACKLOG) < 0)
+	if (!o->udp && listen(fd, o->backlog > 0 ? o->backlog : BACKLOG) < 0)
 		return FAIL_ERRNO("cannot listen on " STRF, STRV(where));
 	*ret_fd = fd;
 	fd = -1;

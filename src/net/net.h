@@ -92,6 +92,9 @@ enum net_end sock_connect(struct sock *s, const struct address *to, deadline unt
 ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until) SUSPENDS;
 ssize_t sock_try_read(struct sock *s, void *p, size_t n);
 
+/* What has come, without taking it (not for TLS); a wait for more is to follow an io_clear(). */
+ssize_t sock_try_peek(struct sock *s, void *p, size_t n);
+
 /* All bytes; n, or an end. */
 ssize_t sock_write(struct sock *s, const void *p, size_t n, deadline until) SUSPENDS;
 /* The same; iov is changed. */
@@ -122,6 +125,8 @@ const char *sock_error(const struct sock *s);
 struct listen_options {
 	int backlog;
 	bool reuseport, v6only, deferred;
+	bool transparent; /* also for addresses that are not this machine's */
+	bool udp;         /* bound alone; its datagrams tell the address that they came to */
 };
 /* A bound, listening, non-blocking, close-on-exec socket. */
 MUST_CHECK struct err *net_listen(const struct address *at, const struct listen_options *o,

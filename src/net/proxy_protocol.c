@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/proxy_protocol.h"
 
-#include <errno.h>
 #include <string.h>
 
 static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -108,29 +107,12 @@ ssize_t proxy_protocol_parse(const char *p, size_t n, struct proxy_protocol *ret
 	return -1;
 }
 
-/* What has come, without taking it. */
-static ssize_t peek(struct sock *s, char *p, size_t n)
-{
-	ssize_t got;
-
-	do
-		got = recv(s->io.fd, p, n, MSG_PEEK);
-	while (got < 0 && errno == EINTR);
-	if (got < 0 && errno == EAGAIN) {
-		io_clear(&s->io, IO_READ);
-		return NET_AGAIN;
-	}
-	if (got < 0)
-		s->error = errno;
-	return got < 0 ? NET_RESET : got;
-}
-
 enum net_end proxy_protocol_read(struct sock *s, struct proxy_protocol *ret, deadline until)
 {
 	char head[16 + 512]; /* TLVs beyond that are nothing we look at */
 
 	for (;;) {
-		ssize_t n = peek(s, head, sizeof(head)), length;
+		ssize_t n = sock_try_peek(s, head, sizeof(head)), length;
 
 		if (n == NET_EOF || n == NET_RESET)
 			return NET_RESET;

@@ -222,6 +222,22 @@ ssize_t sock_read(struct sock *s, void *p, size_t n, deadline until)
 	}
 }
 
+ssize_t sock_try_peek(struct sock *s, void *p, size_t n)
+{
+	ssize_t got;
+
+	do
+		got = recv(s->io.fd, p, n, MSG_PEEK);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EAGAIN) {
+		io_clear(&s->io, IO_READ);
+		return NET_AGAIN;
+	}
+	if (got < 0)
+		s->error = errno;
+	return got < 0 ? NET_RESET : got;
+}
+
 bool sock_has_pending(const struct sock *s)
 {
 	return s->tls && tls_has_pending(s->tls);

@@ -474,7 +474,8 @@ static struct err *open_face(struct arena *a, const struct worker_start *start, 
 	};
 
 	if (is_admin ? s->admin_ssl_enabled : s->status_ssl_enabled)
-		PASS(open_server_tls(s, is_admin ? "admin_ssl_cert" : "status_ssl_cert",
+		PASS(open_server_tls(s, SUBSYSTEM_HTTP,
+				     is_admin ? "admin_ssl_cert" : "status_ssl_cert",
 				     is_admin ? &s->admin_ssl_certs : &s->status_ssl_certs, NULL,
 				     false, &f->tls));
 	o.tls = f->tls;

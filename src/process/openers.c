@@ -38,20 +38,22 @@ struct err *open_access_log(struct arena *a, const struct settings *s, const cha
 	return NULL;
 }
 
-struct err *open_server_tls(const struct settings *s, const char *property,
-			    const struct setting_certs *certs, tls_pick_fn *pick, bool has_h2,
-			    struct tls_context **ret)
+struct err *open_server_tls(const struct settings *s, enum subsystem subsystem,
+			    const char *property, const struct setting_certs *certs,
+			    tls_pick_fn *pick, bool has_h2, struct tls_context **ret)
 {
+	bool is_http = subsystem == SUBSYSTEM_HTTP;
+	const struct tls_tuning *t = is_http ? &s->http_tls : &s->stream_tls;
 	str names[] = { STR_INIT("h2"), STR_INIT("http/1.1") };
 	struct tls_cert *pair[2] = { NULL, NULL };
 	struct tls_server_options o = {
-		.protocols = s->http_tls.protocols,
-		.ciphers = s->http_tls.ciphers,
-		.prefer_server_ciphers = s->http_tls.prefer_server_ciphers,
-		.session_tickets = s->http_tls.session_tickets,
-		.session_timeout_s = (int)(s->http_tls.session_timeout_ms / 1000),
-		.dhparam_pem = s->http_tls.dhparam,
-		.alpn = { has_h2 ? names : names + 1, has_h2 ? 2 : 1 },
+		.protocols = t->protocols,
+		.ciphers = t->ciphers,
+		.prefer_server_ciphers = t->prefer_server_ciphers,
+		.session_tickets = t->session_tickets,
+		.session_timeout_s = (int)(t->session_timeout_ms / 1000),
+		.dhparam_pem = t->dhparam,
+		.alpn = { has_h2 ? names : names + 1, has_h2 ? 2 : is_http },
 		.pick = pick,
 	};
 	struct err *e = NULL;

@@ -18,6 +18,7 @@ void outcome_tell(const struct settings *s, const struct err *e);
 struct socket_set {
 	struct address address;
 	bool reuseport;
+	bool is_udp;
 	int *fds;
 	size_t n;
 };

@@ -32,10 +32,11 @@ static const char *const role_names[] = {
 	[LISTEN_CLUSTER] = "cluster_listen",
 };
 
-static const struct socket_set *find_set(const struct sockets *all, const struct address *at)
+static const struct socket_set *find_set(const struct sockets *all, const struct address *at,
+					 bool is_udp)
 {
 	for (size_t i = 0; all && i < all->n; i++) {
-		if (address_eq(&all->v[i].address, at))
+		if (all->v[i].is_udp == is_udp && address_eq(&all->v[i].address, at))
 			return &all->v[i];
 	}
 	return NULL;
@@ -70,6 +71,8 @@ static struct err *fill_set(struct opening *o, struct socket_set *set, const str
 		.reuseport = set->reuseport,
 		.v6only = l->ipv6only != TRI_NO,
 		.deferred = l->deferred,
+		.transparent = l->transparent,
+		.udp = l->udp,
 	};
 	size_t wanted = set->reuseport ? (size_t)o->n_loops : 1;
 	int *fds = NEWS(o->a, int, wanted > set->n ? wanted : set->n);
@@ -79,7 +82,9 @@ static struct err *fill_set(struct opening *o, struct socket_set *set, const str
 	set->fds = fds;
 	while (set->n < wanted) {
 		PASS(net_listen(&set->address, &options, &fds[set->n]));
-		set_keepalive(fds[set->n++], l);
+		if (!l->udp)
+			set_keepalive(fds[set->n], l);
+		set->n++;
 	}
 	return NULL;
 }
@@ -88,17 +93,20 @@ static struct err *open_address(struct opening *o, enum listener_role role,
 				const struct listener *l, const struct address *at)
 {
 	const struct sockets mine = { o->sets.v, o->sets.n };
-	const struct socket_set *old = find_set(o->have, at);
+	const struct socket_set *old = find_set(o->have, at, l->udp);
 	struct socket_set *set;
 	struct worker_listener *w;
 	struct err *e;
 
-	if (find_set(&mine, at))
+	if (find_set(&mine, at, l->udp))
 		return FAIL(ERR_CONFLICT, "another listener has that address already");
 	if (address_port(at) == 0)
 		return FAIL(ERR_INVALID, "0 is not a port to listen on");
 	set = vec_add(o->a, &o->sets);
-	*set = old ? *old : (struct socket_set){ .address = *at, .reuseport = l->reuseport };
+	*set = old ? *old
+		   : (struct socket_set){ .address = *at,
+					  .reuseport = l->reuseport,
+					  .is_udp = l->udp };
 	e = fill_set(o, set, l);
 	if (e)
 		return e;
@@ -109,7 +117,8 @@ static struct err *open_address(struct opening *o, enum listener_role role,
 
 static struct err *open_name(struct opening *o, enum listener_role role, const struct listener *l)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+	const struct addrinfo hints = { .ai_socktype = l->udp ? SOCK_DGRAM : SOCK_STREAM,
+					.ai_flags = AI_PASSIVE };
 	const char *port = str_fmt(o->a, "%u", l->port).s;
 	struct addrinfo *list = NULL;
 	struct err *e = NULL;
@@ -145,7 +154,8 @@ static struct err *open_all(struct opening *o)
 {
 	PASS(open_list(o, LISTEN_PROXY, &o->s->proxy_listeners));
 	PASS(open_list(o, LISTEN_ADMIN, &o->s->admin_listeners));
-	return open_list(o, LISTEN_STATUS, &o->s->status_listeners);
+	PASS(open_list(o, LISTEN_STATUS, &o->s->status_listeners));
+	return open_list(o, LISTEN_STREAM, &o->s->stream_listeners);
 }
 
 struct err *sockets_open(struct arena *a, const struct settings *s, int n_loops,

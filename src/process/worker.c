@@ -13,6 +13,7 @@
 #include "process/interfaces.h"
 #include "process/openers.h"
 #include "serve/client.h"
+#include "stream/stream.h"
 #include "usage/usage.h"
 #include <errno.h>
 #include <pthread.h>
@@ -36,6 +37,8 @@ struct lane {
 	struct proxy *proxy;
 	struct acceptor **acceptors;
 	size_t n_acceptors;
+	struct udp_port **udp_ports;
+	size_t n_udp_ports;
 	struct loop_hook at_stop;
 };
 
@@ -66,6 +69,8 @@ static void stop_lane(struct loop_hook *h)
 
 	for (size_t i = 0; i < lane->n_acceptors; i++)
 		acceptor_drop(&lane->acceptors[i]);
+	for (size_t i = 0; i < lane->n_udp_ports; i++)
+		udp_port_stop(lane->udp_ports[i]);
 	if (lane->proxy)
 		proxy_stop(lane->proxy);
 }
@@ -76,6 +81,8 @@ static void *run_lane(void *p)
 
 	loop_at_stop(lane->loop, &lane->at_stop, stop_lane);
 	loop_run(lane->loop);
+	for (size_t i = 0; i < lane->n_udp_ports; i++)
+		udp_port_drop(&lane->udp_ports[i]);
 	proxy_drop(&lane->proxy);
 	usage_leave();
 	redis_leave();
@@ -94,16 +101,35 @@ static void open_lane(void *p)
 
 /* The sockets of a listener that lane `index` accepts from: the shared one, or its
  * own, of which there are several after a reload to fewer loops. */
+static void accept_from(struct lane *lane, const struct worker_listener *l, int fd)
+{
+	accept_fn *take = l->role == LISTEN_STREAM ? stream_accept : client_accept;
+
+	if (l->listener->udp)
+		lane->udp_ports[lane->n_udp_ports++] =
+			udp_port_new(lane->proxy, l->listener, &l->address, fd);
+	else
+		lane->acceptors[lane->n_acceptors++] =
+			acceptor_new(lane->proxy, l->listener, fd, take);
+}
+
+/* One socket for datagrams is one loop's, so that each client's come to the same one. */
 static void accept_on(struct lane *lane, const struct worker_listener *l, int index)
 {
+	size_t turn = (size_t)(l - lane->worker->start->listeners);
+
 	if (l->n_fds == 1) {
-		lane->acceptors[lane->n_acceptors++] =
-			acceptor_new(lane->proxy, l->listener, l->fds[0]);
+		if (!l->listener->udp || turn % (size_t)lane->worker->n_lanes == (size_t)index)
+			accept_from(lane, l, l->fds[0]);
 		return;
 	}
 	for (size_t k = (size_t)index; k < l->n_fds; k += (size_t)lane->worker->n_lanes)
-		lane->acceptors[lane->n_acceptors++] =
-			acceptor_new(lane->proxy, l->listener, l->fds[k]);
+		accept_from(lane, l, l->fds[k]);
+}
+
+static bool is_of_lanes(const struct worker_listener *l)
+{
+	return l->role == LISTEN_PROXY || l->role == LISTEN_STREAM;
 }
 
 static void accept_on_lane(void *p)
@@ -115,7 +141,7 @@ static void accept_on_lane(void *p)
 	for (size_t i = 0; i < start->n_listeners; i++) {
 		const struct worker_listener *l = &start->listeners[i];
 
-		if (l->role == LISTEN_PROXY)
+		if (is_of_lanes(l))
 			accept_on(lane, l, index);
 	}
 }
@@ -131,6 +157,7 @@ static struct err *make_lanes(struct worker *w)
 	for (int i = 0; i < w->n_lanes; i++) {
 		w->lanes[i].worker = w;
 		w->lanes[i].acceptors = NEWS(w->arena, struct acceptor *, sockets);
+		w->lanes[i].udp_ports = NEWS(w->arena, struct udp_port *, sockets);
 		PASS(loop_new("proxy", i, &w->lanes[i].loop));
 	}
 	return NULL;
@@ -190,12 +217,12 @@ static void lane_is_drained(void *p) /* on the lane */
 	loop_post(lane->worker->control, one_lane_less, lane->worker);
 }
 
-static void close_listeners(const struct worker *w, bool of_proxy)
+static void close_listeners(const struct worker *w, bool of_lanes)
 {
 	for (size_t i = 0; i < w->start->n_listeners; i++) {
 		const struct worker_listener *l = &w->start->listeners[i];
 
-		for (size_t k = 0; k < l->n_fds && (l->role == LISTEN_PROXY) == of_proxy; k++)
+		for (size_t k = 0; k < l->n_fds && is_of_lanes(l) == of_lanes; k++)
 			close(l->fds[k]);
 	}
 }
@@ -217,6 +244,8 @@ static void drain_lane(void *p)
 	for (size_t i = 0; i < lane->n_acceptors; i++)
 		acceptor_finish(&lane->acceptors[i]);
 	lane->n_acceptors = 0;
+	for (size_t i = 0; i < lane->n_udp_ports; i++)
+		udp_port_finish(lane->udp_ports[i]);
 	loop_post(lane->worker->control, one_acceptor_less, lane->worker);
 	proxy_drain(lane->proxy, lane_is_drained, lane);
 }
@@ -260,6 +289,8 @@ static void reopen_logs(struct worker *w)
 
 	if (!e && w->shared.access_log)
 		e = access_log_reopen(w->shared.access_log);
+	if (!e && w->shared.stream_access_log)
+		e = access_log_reopen(w->shared.stream_access_log);
 	if (!e && w->interfaces)
 		e = interfaces_reopen_logs(w->interfaces);
 	if (e)
@@ -323,12 +354,11 @@ static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
 	return s ? snapshot_certs(s, sni, ret) : 0;
 }
 
-static struct err *open_tls(struct worker *w)
+static struct err *open_tls(struct worker *w, enum subsystem subsystem, bool has_h2,
+			    struct tls_context **ret)
 {
-	const struct settings *s = w->settings;
-
-	PASS(open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, false, &w->shared.tls));
-	return open_server_tls(s, "ssl_cert", &s->ssl_certs, pick_certs, true, &w->shared.tls_h2);
+	return open_server_tls(w->settings, subsystem, "ssl_cert", &w->settings->ssl_certs,
+			       pick_certs, has_h2, ret);
 }
 
 static struct err *start_dns(struct worker *w)
@@ -429,8 +459,15 @@ static struct err *make_worker(struct worker *w)
 	PASS(background_start(usage_leave));
 	start_plugins(w);
 	PASS(start_dns(w));
-	if (s->proxy_ssl_enabled)
-		PASS(open_tls(w));
+	if (s->proxy_ssl_enabled) {
+		PASS(open_tls(w, SUBSYSTEM_HTTP, false, &w->shared.tls));
+		PASS(open_tls(w, SUBSYSTEM_HTTP, true, &w->shared.tls_h2));
+	}
+	if (s->stream_proxy_ssl_enabled)
+		PASS(open_tls(w, SUBSYSTEM_STREAM, false, &w->shared.stream_tls));
+	if (s->stream_listeners.n)
+		PASS(open_access_log(w->arena, s, "proxy_stream_access_log", &s->stream_access,
+				     w->n_lanes, &w->shared.stream_access_log));
 	PASS(open_access_log(w->arena, s, "proxy_access_log", &s->proxy_access, w->n_lanes,
 			     &w->shared.access_log));
 	return run_lanes(w);
@@ -486,6 +523,8 @@ static void end_worker(struct worker *w)
 	interfaces_drop(&w->interfaces);
 	if (w->shared.access_log)
 		access_log_close(&w->shared.access_log);
+	if (w->shared.stream_access_log)
+		access_log_close(&w->shared.stream_access_log);
 	configuration_close(w->configuration);
 	loop_drop(&w->control);
 	offload_stop();
@@ -497,6 +536,7 @@ static void end_worker(struct worker *w)
 	counters_drop(&w->shared.counters);
 	tls_context_drop(&w->shared.tls);
 	tls_context_drop(&w->shared.tls_h2);
+	tls_context_drop(&w->shared.stream_tls);
 	err_forget();
 	arena_drop(&w->arena);
 }

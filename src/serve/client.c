@@ -129,7 +129,8 @@ void client_drain(struct client *c)
 		timer_set(&c->timer, deadline_in(leave_ms(c)));
 }
 
-void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
+struct client *client_new(struct proxy *p, const struct listener *l, int fd,
+			  const struct address *peer)
 {
 	const struct settings *s = p->shared->settings;
 	struct client *c = MEM_NEW(struct client);
@@ -150,7 +151,24 @@ void client_accept(struct proxy *p, const struct listener *l, int fd, const stru
 	counters_add(p->shared->counters, p->index, COUNTER_ACCEPTED, 1);
 	counters_add(p->shared->counters, p->index, COUNTER_HANDLED, 1);
 	counters_add(p->shared->counters, p->index, COUNTER_ACTIVE, 1);
-	fiber_start_now("client", run, c);
+	return c;
+}
+
+void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer)
+{
+	fiber_start_now("client", run, client_new(p, l, fd, peer));
+}
+
+/* Asked for once. */
+const struct address *client_local(struct client *c)
+{
+	c = client_connection(c);
+	if (c->local.size)
+		return &c->local;
+	c->local.size = sizeof(c->local.local);
+	if (getsockname(c->sock.io.fd, &c->local.any, &c->local.size) < 0)
+		c->local.size = 0;
+	return &c->local;
 }
 
 static void on_hangup(struct io *io)
@@ -374,26 +392,24 @@ static deadline greeting_deadline(const struct client *c)
 	return deadline_in(c->proxy->shared->settings->proxy_http.client_header_timeout);
 }
 
-static bool hear_proxy(struct client *c)
+enum net_end client_hear_proxy(struct client *c, deadline until)
 {
 	enum net_end end;
 	char ip[ADDRESS_TEXT];
 
 	c->told = MEM_NEW(struct proxy_protocol);
-	end = proxy_protocol_read(&c->sock, c->told, greeting_deadline(c));
+	end = proxy_protocol_read(&c->sock, c->told, until);
 	if (end == NET_OK)
-		return true;
+		return end;
 	address_ip(&c->peer, ip);
 	if (end == NET_FAILED)
 		log_error("client %s sent no PROXY header on " STRF, ip, STRV(c->listener->text));
-	return false;
+	return end;
 }
 
-static bool handshake(struct client *c)
+bool client_handshake(struct client *c, struct tls_context *tls, deadline until)
 {
-	const struct proxy_shared *shared = c->proxy->shared;
-	struct tls_context *context = c->listener->http2 ? shared->tls_h2 : shared->tls;
-	struct err *e = tls_accept(&c->sock, context, c, greeting_deadline(c));
+	struct err *e = tls_accept(&c->sock, tls, c, until);
 	char ip[ADDRESS_TEXT];
 
 	if (!e) {
@@ -409,9 +425,14 @@ static bool handshake(struct client *c)
 /* What comes before the first request, by the listener's flags. */
 static bool greet(struct client *c)
 {
+	const struct proxy_shared *shared = c->proxy->shared;
+
 	c->is_greeted = true;
-	return (!c->listener->proxy_protocol || hear_proxy(c)) &&
-	       (!c->listener->ssl || handshake(c));
+	if (c->listener->proxy_protocol && client_hear_proxy(c, greeting_deadline(c)) != NET_OK)
+		return false;
+	return !c->listener->ssl ||
+	       client_handshake(c, c->listener->http2 ? shared->tls_h2 : shared->tls,
+				greeting_deadline(c));
 }
 
 /* By the protocol that the client has chosen. */

@@ -44,7 +44,18 @@ struct client {
 	bool is_over; /* the last of its streams closes it */
 };
 
-/* Takes over an accepted, non-blocking descriptor. */
+/* A connection that has been accepted: takes over the descriptor, which is -1 where datagrams
+ * of one client are a connection.  What is to become of it is the caller's to say. */
+struct client *client_new(struct proxy *p, const struct listener *l, int fd,
+			  const struct address *peer);
+
+/* What may come before all else; false: the client is to be closed, and the log knows why. */
+enum net_end client_hear_proxy(struct client *c, deadline until) SUSPENDS;
+bool client_handshake(struct client *c, struct tls_context *tls, deadline until) SUSPENDS;
+
+const struct address *client_local(struct client *c); /* the address that it came to */
+
+/* The same for HTTP: it is served from now on. */
 void client_accept(struct proxy *p, const struct listener *l, int fd, const struct address *peer);
 void client_close(struct client *c);
 void client_drain(struct client *c); /* little time is left for its next request */

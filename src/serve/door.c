@@ -88,6 +88,11 @@ str req_scheme(const struct req *r)
 	return r->client->is_tls ? STR("https") : STR("http");
 }
 
+bool req_is_stream(const struct req *r)
+{
+	return r->stream != NULL;
+}
+
 uint16_t req_port(const struct req *r)
 {
 	return r->client->listener->port;
@@ -95,13 +100,13 @@ uint16_t req_port(const struct req *r)
 
 str req_server_ip(const struct req *r)
 {
-	struct address here = { .size = sizeof(here) - offsetof(struct address, any) };
+	const struct address *here = client_local(r->client);
 	char text[ADDRESS_TEXT];
 	size_t n;
 
-	if (getsockname(client_connection(r->client)->sock.io.fd, &here.any, &here.size) < 0)
+	if (!here->size)
 		return STR("");
-	n = address_ip(&here, text);
+	n = address_ip(here, text);
 	return str_copy(r->arena, str_at(text, n));
 }
 

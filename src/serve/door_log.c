@@ -77,12 +77,28 @@ static void add_tls(struct req *r, struct value *to)
 	set(r, to, "tls", v);
 }
 
+/* Of a TCP, TLS or UDP session: nothing of it is waited for but the target. */
+static struct req_figures session_figures(const struct req *r)
+{
+	return (struct req_figures){
+		.request_ms = loop_now_ms() - r->start_ms,
+		.upstream_ms = -1,
+		.kong_ms = r->balanced_ms   ? r->balanced_ms - r->start_ms
+			   : r->answered_ms ? r->answered_ms - r->start_ms
+					    : 0,
+		.bytes_in = r->stream->received,
+		.bytes_out = r->bytes_sent,
+	};
+}
+
 struct req_figures req_figures(const struct req *r)
 {
 	int64_t took = loop_now_ms() - r->start_ms;
 	int64_t waited = r->upstream_code && r->balanced_ms ? r->answered_ms - r->balanced_ms : -1;
 	size_t head = (size_t)(r->in.target.n + r->in.method_name.n) + 12;
 
+	if (r->stream)
+		return session_figures(r);
 	for (unsigned i = 0; i < r->in.headers.n; i++)
 		head += r->in.headers.v[i].name.n + r->in.headers.v[i].value.n + 4;
 	return (struct req_figures){
@@ -172,19 +188,52 @@ static void add_who(struct req *r, struct value *v)
 	set(r, v, "authenticated_entity", who);
 }
 
+static struct value *session_value(struct req *r, const struct req_figures *f)
+{
+	struct value *v = value_object(r->arena);
+
+	add_tls(r, v);
+	set_int(r, v, "received", (int64_t)f->bytes_in);
+	set_int(r, v, "sent", (int64_t)f->bytes_out);
+	set_int(r, v, "status", r->status);
+	set_int(r, v, "server_port", r->stream->port);
+	return v;
+}
+
+static struct value *upstream_value(struct req *r)
+{
+	struct value *v = value_object(r->arena);
+
+	set_int(r, v, "received", (int64_t)r->stream->upstream_received);
+	set_int(r, v, "sent", (int64_t)r->stream->upstream_sent);
+	return v;
+}
+
+static void add_message(struct req *r, const struct req_figures *f, struct value *v,
+			struct value *latencies)
+{
+	if (r->stream) {
+		set(r, v, "session", session_value(r, f));
+		set(r, v, "upstream", upstream_value(r));
+		set_int(r, latencies, "session", f->request_ms);
+		return;
+	}
+	set(r, v, "request", request_value(r, f));
+	set_str(r, v, "upstream_uri", r->upstream_path.s ? r->upstream_path : STR(""));
+	set(r, v, "response", response_value(r, f));
+	set_int(r, latencies, "proxy", f->upstream_ms);
+	set_int(r, latencies, "request", f->request_ms);
+}
+
 static struct value *make_entry(struct req *r)
 {
 	struct value *v = value_object(r->arena), *latencies = value_object(r->arena);
 	struct req_figures f = req_figures(r);
 
-	set(r, v, "request", request_value(r, &f));
-	set_str(r, v, "upstream_uri", r->upstream_path.s ? r->upstream_path : STR(""));
-	set(r, v, "response", response_value(r, &f));
+	add_message(r, &f, v, latencies);
 	if (req_tries(r).n)
 		set(r, v, "tries", tries_value(r));
 	set_int(r, latencies, "kong", f.kong_ms);
-	set_int(r, latencies, "proxy", f.upstream_ms);
-	set_int(r, latencies, "request", f.request_ms);
 	set(r, v, "latencies", latencies);
 	if (r->route)
 		set(r, v, "route", entity_value(r->arena, "routes", r->route->route));

@@ -124,7 +124,7 @@ void reply_set_status(struct req *r, int status)
 
 bool reply_is_proxied(const struct req *r)
 {
-	return r->upstream_code != 0;
+	return r->stream ? r->is_proxied : r->upstream_code != 0;
 }
 
 /* ---- its body ------------------------------------------------------------------------------ */

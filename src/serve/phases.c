@@ -19,16 +19,23 @@ static void use_plan(struct req *r, const struct plan *plan)
 	run->chosen = NEWS(r->arena, const struct plugin_instance *, plan->n);
 }
 
+static const struct plan *everybodys_plan(const struct req *r)
+{
+	return !r->snap ? NULL : r->stream ? r->snap->stream_plan : r->snap->plan;
+}
+
 /* Before access nobody but those that are there for everybody. */
 static bool use_global_plan(struct req *r)
 {
+	const struct plan *plan = everybodys_plan(r);
+
 	if (r->run && r->run->plan)
 		return true;
-	if (!r->snap || !r->snap->plan)
+	if (!plan)
 		return false;
-	use_plan(r, r->snap->plan);
-	for (size_t i = 0; i < r->snap->plan->n; i++)
-		r->run->chosen[i] = r->snap->plan->v[i].own;
+	use_plan(r, plan);
+	for (size_t i = 0; i < plan->n; i++)
+		r->run->chosen[i] = plan->v[i].own;
 	return true;
 }
 
@@ -94,7 +101,10 @@ enum verdict plugins_rewrite(struct req *r)
 	return NEXT;
 }
 
-enum verdict plugins_access(struct req *r)
+static enum verdict collect(struct req *r, enum phase phase) SUSPENDS;
+
+/* Chooses each plugin's configuration, and runs the phase of it until one answers. */
+static enum verdict collect(struct req *r, enum phase phase)
 {
 	const struct plan *plan = r->route->plan;
 	const struct service *service = r->service ? r->service->service : NULL;
@@ -104,16 +114,28 @@ enum verdict plugins_access(struct req *r)
 		return NEXT;
 	use_plan(r, plan);
 	r->run->is_collected = true;
-	r->run->done |= 1u << PHASE_ACCESS;
+	r->run->done |= 1u << phase;
 	for (size_t i = 0; i < plan->n; i++) {
 		r->run->chosen[i] =
 			plan_choose(&plan->v[i], r->route->route, service, r->run->consumer);
 		if (verdict == NEXT)
-			verdict = run_one(r, i, PHASE_ACCESS);
+			verdict = run_one(r, i, phase);
 	}
+	return verdict;
+}
+
+enum verdict plugins_access(struct req *r)
+{
+	enum verdict verdict = collect(r, PHASE_ACCESS);
+
 	if (verdict == DONE)
 		send_answer(r);
 	return verdict;
+}
+
+enum verdict plugins_preread(struct req *r)
+{
+	return collect(r, PHASE_PREREAD);
 }
 
 /* ---- on the way back --------------------------------------------------------------------- */
@@ -190,9 +212,7 @@ str plugins_body_filter(struct req *r, str piece, bool is_last)
 
 bool plugins_will_log(const struct req *r)
 {
-	const struct plan *plan = r->run ? r->run->plan : r->snap ? r->snap->plan : NULL;
-
-	return plan_has(plan, PHASE_LOG);
+	return plan_has(r->run ? r->run->plan : everybodys_plan(r), PHASE_LOG);
 }
 
 void plugins_log(struct req *r)

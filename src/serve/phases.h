@@ -61,7 +61,9 @@ struct plugin_run *plugins_run_of(struct req *r); /* made when there is none */
 
 enum verdict plugins_rewrite(struct req *r) SUSPENDS;
 enum verdict plugins_access(struct req *r) SUSPENDS; /* DONE: answered, and sent */
-bool plugins_want_whole(const struct req *r);        /* has anybody a response handler? */
+enum verdict plugins_preread(struct req *r)
+	SUSPENDS;                             /* of streams; DONE: the answer is in req.run */
+bool plugins_want_whole(const struct req *r); /* has anybody a response handler? */
 /* DONE: the answer in req.run takes the place of the upstream's. */
 enum verdict plugins_response(struct req *r) SUSPENDS;
 void plugins_header_filter(struct req *r) SUSPENDS;

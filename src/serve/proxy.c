@@ -10,6 +10,8 @@ static void tick(struct timer *t)
 
 	if (p->shared->access_log)
 		access_log_tick(p->shared->access_log);
+	if (p->shared->stream_access_log)
+		access_log_tick(p->shared->stream_access_log);
 	timer_set(&p->tick, loop_now_ms() + 1000);
 }
 
@@ -67,8 +69,8 @@ void proxy_stop(struct proxy *p)
 	list_for_each (&p->idle, struct client, link, c)
 		client_close(c);
 	list_for_each (&p->clients, struct client, link, c) {
-		if (c->tunnel && tunnel_is_parked(c->tunnel))
-			tunnel_end(c->tunnel);
+		if (c->tunnel)
+			tunnel_stop(c->tunnel);
 	}
 	links_close_idle(p->links);
 }

@@ -18,9 +18,11 @@ struct proxy_shared {
 	const struct settings *settings;
 	struct current *current;
 	struct counters *counters;
-	struct access_log *access_log; /* NULL: off */
-	struct tls_context *tls;       /* of the ssl listeners; NULL: there are none */
-	struct tls_context *tls_h2;    /* of those that say http2, too */
+	struct access_log *access_log;        /* NULL: off */
+	struct tls_context *tls;              /* of the ssl listeners; NULL: there are none */
+	struct tls_context *tls_h2;           /* of those that say http2, too */
+	struct access_log *stream_access_log; /* of TCP, TLS and UDP sessions */
+	struct tls_context *stream_tls;
 	struct http_limits limits;
 	enum error_type error_type;
 	const char *body_folder; /* for bodies that are kept in files */

@@ -11,7 +11,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "serve/phases.h"
-#include "serve/tunnel.h"
 
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
 #define FILE_MAX    ((uint64_t)1024 << 20) /* of a spooled answer: nginx's proxy_max_temp_file_size */
@@ -464,8 +463,8 @@ static enum outcome upgrade(struct trial *t)
 			   r->proxy->shared->settings->proxy_http.send_timeout, NULL) == 1;
 	block_put(&head);
 	if (is_sent)
-		tunnel_open(r, &t->link, str_at(t->block->data + t->begin, t->end - t->begin),
-			    timeout_of(r->service->service->read_timeout));
+		tunnel_of_request(r, &t->link, str_at(t->block->data + t->begin, t->end - t->begin),
+				  timeout_of(r->service->service->read_timeout));
 	else
 		r->is_client_gone = true;
 	return OUTCOME_OK;

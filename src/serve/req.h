@@ -64,6 +64,18 @@ struct req {
 	bool keep_alive;          /* may the connection go on? */
 	bool must_linger;         /* the client may still be sending */
 	bool is_client_gone;
+
+	const struct stream_facts *stream; /* NULL: it is an HTTP request */
+};
+
+/* What a TCP, TLS or UDP session has instead of a message.  To plugins it is a request that
+ * has no head and no reply. */
+struct stream_facts {
+	bool is_udp;
+	uint16_t port;              /* that the client asked for: port_maps */
+	uint64_t received;          /* of the client; what it was sent is in bytes_sent */
+	uint64_t upstream_received; /* of the upstream */
+	uint64_t upstream_sent;
 };
 
 /* serve.c: the whole road; of a request that became a tunnel, all but its end. */
@@ -95,6 +107,12 @@ void reply_upgrade(struct req *r, const char *protocols, const char *message) SU
 
 /* send.c: says "100 Continue" to who waits for it; false: the client is gone. */
 bool body_invite(struct req *r) SUSPENDS;
+
+/* upgrade.c: what is needed of both heads when a tunnel ends; then the connection becomes one
+ * over the link, which is NULL then.  early: what the upstream sent behind its head. */
+void tunnel_keep_head(struct req *r); /* in the connection's block until now */
+void tunnel_keep_reply(struct req *r);
+void tunnel_of_request(struct req *r, struct link **link, str early, int64_t timeout_ms);
 
 /* real_ip.c: whom the request comes from. */
 void real_ip(struct req *r);

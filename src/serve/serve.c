@@ -145,17 +145,6 @@ static void proxy_it(struct req *r)
 
 /* ---- the log line ------------------------------------------------------------------ */
 
-/* The address that the client came to; asked for once per connection. */
-static const struct address *local_address(struct client *c)
-{
-	if (c->local.size)
-		return &c->local;
-	c->local.size = sizeof(c->local.local);
-	if (getsockname(c->sock.io.fd, &c->local.any, &c->local.size) < 0)
-		c->local.size = 0;
-	return &c->local;
-}
-
 static str request_line(const struct req *r)
 {
 	const char *start = r->in.method_name.s;
@@ -176,7 +165,7 @@ void log_request(struct req *r)
 	record = (struct access_record){
 		.client = &r->client_address,
 		.peer = &c->peer,
-		.local = local_address(client_connection(c)),
+		.local = client_local(c),
 		.request = r->in.target.n ? &r->in : NULL, /* else there was no request line */
 		.status = r->status,
 		.bytes_sent = r->bytes_sent,

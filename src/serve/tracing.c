@@ -34,6 +34,12 @@ void tracing_begin(struct req *r)
 	trace->root->has_parent = false;
 }
 
+void tracing_begin_session(struct req *r)
+{
+	if (unlikely(r->snap && r->snap->has_tracing))
+		tracing_of(r);
+}
+
 void tracing_routed(struct req *r, int64_t began_us)
 {
 	struct tracing *t = r->tracing;

@@ -15,6 +15,7 @@ struct tracing {
 	int64_t ended[PHASES];
 };
 
+void tracing_begin_session(struct req *r); /* of streams: no spans, times where somebody asks */
 void tracing_begin(struct req *r);
 void tracing_routed(struct req *r, int64_t began_us); /* the search for a route began then */
 void tracing_end(struct req *r);                      /* before the log phase */

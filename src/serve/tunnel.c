@@ -6,15 +6,16 @@ struct direction {
 	struct block *block; /* only while there is something in it */
 	uint32_t begin, end;
 	bool is_over; /* from has ended and everything was passed on */
-	uint64_t passed;
+	bool is_bulk; /* the last read filled a small block: a large one is cheaper */
+	uint64_t taken;
 };
 
 struct tunnel {
-	struct req *r; /* in r->arena, as this is */
+	struct client *client;
 	struct link *link;
+	struct tunnel_plan plan;
 	struct direction up, down;
 	struct timer timer; /* while parked */
-	int64_t timeout_ms;
 	bool is_parked;
 };
 
@@ -28,11 +29,13 @@ static bool read_more(struct direction *d, enum moved *ret)
 	ssize_t n;
 
 	if (!d->block)
-		d->block = block_get(BLOCK_SMALL);
+		d->block = block_get(d->is_bulk ? BLOCK_LARGE : BLOCK_SMALL);
 	n = sock_try_read(d->from, d->block->data, d->block->size);
 	if (n > 0) {
 		d->begin = 0;
 		d->end = (uint32_t)n;
+		d->taken += (uint64_t)n;
+		d->is_bulk = n >= BLOCK_SMALL;
 		return true;
 	}
 	block_put(&d->block);
@@ -61,47 +64,30 @@ static enum moved move(struct direction *d)
 		if (n <= 0)
 			return MOVED_BROKEN;
 		d->begin += (uint32_t)n;
-		d->passed += (uint64_t)n;
 		moved = MOVED_SOMETHING;
 	}
 	return moved;
 }
 
-/* ---- the end ---------------------------------------------------------------------------- */
-
-/* On a fiber, for plugins. */
-static void end(void *p)
-{
-	struct tunnel *t = p;
-	struct req *r = t->r;
-	struct client *c = r->client;
-	struct arena *arena = r->arena;
-
-	block_put(&t->up.block);
-	block_put(&t->down.block);
-	link_close(&t->link);
-	r->bytes_sent += t->down.passed;
-	r->body_bytes_sent += t->down.passed;
-	r->bytes_tunnelled = t->up.passed;
-	serve_end(r);
-	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, -1);
-	c->tunnel = NULL;
-	client_close(c);
-	arena_drop(&arena);
-}
-
 /* ---- parking --------------------------------------------------------------------------- */
+
+static void end(struct tunnel *t) SUSPENDS;
 
 static void resume(void *p)
 {
 	tunnel_run(p);
 }
 
+static void resume_to_end(void *p)
+{
+	end(p);
+}
+
 static void unpark(struct tunnel *t)
 {
 	t->is_parked = false;
 	timer_clear(&t->timer);
-	io_unpark(&t->r->client->sock.io);
+	io_unpark(&t->client->sock.io);
 	io_unpark(&t->link->sock.io);
 }
 
@@ -125,18 +111,26 @@ static void upstream_spoke(struct io *io)
 	wake(k->user);
 }
 
+void tunnel_stop(struct tunnel *t)
+{
+	if (!t->is_parked)
+		return;
+	unpark(t);
+	fiber_start_now("tunnel", resume_to_end, t);
+}
+
 static void on_timer(struct timer *timer)
 {
-	tunnel_end(CONTAINER(timer, struct tunnel, timer));
+	tunnel_stop(CONTAINER(timer, struct tunnel, timer));
 }
 
 /* A side that has ended says nothing more and would be ready for ever. */
 static void park(struct tunnel *t)
 {
 	t->is_parked = true;
-	timer_set(&t->timer, deadline_in(t->timeout_ms));
+	timer_set(&t->timer, deadline_in(t->plan.timeout_ms));
 	if (!t->up.is_over)
-		io_park(&t->r->client->sock.io, client_spoke);
+		io_park(&t->client->sock.io, client_spoke);
 	if (!t->down.is_over)
 		io_park(&t->link->sock.io, upstream_spoke);
 }
@@ -158,7 +152,7 @@ static enum wait wait_on(struct tunnel *t)
 		else
 			want[n++] = (struct io_want){ &d->from->io, IO_READ };
 	}
-	return io_wait_any(want, n, deadline_in(t->timeout_ms), &which);
+	return io_wait_any(want, n, deadline_in(t->plan.timeout_ms), &which);
 }
 
 void tunnel_run(struct tunnel *t)
@@ -190,56 +184,34 @@ static void direction_init(struct direction *d, struct sock *from, struct sock *
 	d->block = block_get(first.n > BLOCK_SMALL ? BLOCK_LARGE : BLOCK_SMALL);
 	memcpy(d->block->data, first.s, first.n);
 	d->end = (uint32_t)first.n;
+	d->taken = first.n;
 }
 
-void tunnel_keep_head(struct req *r)
+void tunnel_open(struct client *c, struct link **link, const struct tunnel_plan *plan)
 {
-	struct client *c = r->client;
-	char *copy = arena_copy(r->arena, c->block->data + c->begin, r->head_size);
-	size_t scanned = 0;
+	struct tunnel *t = NEW(plan->arena, struct tunnel);
 
-	if (http_parse_request(r->arena, copy, r->head_size, &scanned, &r->proxy->shared->limits,
-			       &r->in) <= 0)
-		die("a head that was read cannot be read again");
-}
-
-void tunnel_keep_reply(struct req *r)
-{
-	r->reason = str_copy(r->arena, r->reason);
-	for (unsigned i = 0; i < r->reply.n; i++) {
-		struct http_header *h = &r->reply.v[i];
-
-		h->name = str_copy(r->arena, h->name);
-		h->value = str_copy(r->arena, h->value);
-	}
-}
-
-void tunnel_open(struct req *r, struct link **link, str early, int64_t timeout_ms)
-{
-	struct tunnel *t = NEW(r->arena, struct tunnel);
-	struct body *b = &r->body;
-	str first = str_at(b->at, (size_t)(b->end - b->at));
-
-	t->r = r;
+	t->client = c;
+	t->plan = *plan;
 	t->link = TAKE(*link);
 	t->link->user = t;
-	t->timeout_ms = timeout_ms;
 	timer_init(&t->timer, on_timer);
-	direction_init(&t->up, &r->client->sock, &t->link->sock, first);
-	direction_init(&t->down, &t->link->sock, &r->client->sock, early);
-	r->client->tunnel = t;
-	counters_add(r->proxy->shared->counters, r->proxy->index, COUNTER_WRITING, 1);
-	block_put(&r->client->block);
-	r->client->begin = r->client->end = 0;
+	direction_init(&t->up, &c->sock, &t->link->sock, plan->up);
+	direction_init(&t->down, &t->link->sock, &c->sock, plan->down);
+	c->tunnel = t;
 }
 
-bool tunnel_is_parked(const struct tunnel *t)
+static void end(struct tunnel *t)
 {
-	return t->is_parked;
-}
+	struct client *c = t->client;
+	struct arena *arena = t->plan.arena;
+	struct tunnel_bytes taken = { t->up.taken, t->down.taken };
 
-void tunnel_end(struct tunnel *t)
-{
-	unpark(t);
-	fiber_start_now("tunnel", end, t);
+	block_put(&t->up.block);
+	block_put(&t->down.block);
+	link_close(&t->link);
+	t->plan.ended(t->plan.arg, &taken);
+	c->tunnel = NULL;
+	client_close(c);
+	arena_drop(&arena);
 }

@@ -311,6 +311,22 @@ void check_members(struct loading *l)
 
 /* ---- what this version can serve ------------------------------------------------------------ */
 
+/* What nginx refuses too: flags of connections, where there are none. */
+static struct err *check_datagrams(const struct listener *l)
+{
+	const char *flag = l->ssl                         ? "ssl"
+			   : l->proxy_protocol            ? "proxy_protocol"
+			   : l->backlog                   ? "backlog"
+			   : l->so_keepalive != TRI_UNSET ? "so_keepalive"
+							  : NULL;
+
+	if (!l->udp || !flag)
+		return NULL;
+	return err_field(FAIL(ERR_INVALID, "stream_listen: " STRF ": %s does not go with udp",
+			      STRV(l->given), flag),
+			 "stream_listen");
+}
+
 struct err *settings_servable(const struct settings *s)
 {
 	if (s->role_kind != ROLE_TRADITIONAL)
@@ -319,5 +335,7 @@ struct err *settings_servable(const struct settings *s)
 				      "role = traditional can be started",
 				      STRV(s->role)),
 				 "role");
+	for (size_t i = 0; i < s->stream_listeners.n; i++)
+		PASS(check_datagrams(&s->stream_listeners.v[i]));
 	return NULL;
 }

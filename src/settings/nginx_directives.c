@@ -422,11 +422,34 @@ static bool take_access_log(const struct use *u)
 	struct settings *s = u->l->s;
 	struct setting_log *to = u->space == SPACE_ADMIN    ? &s->admin_access
 				 : u->space == SPACE_STATUS ? &s->status_access
+				 : u->space == SPACE_SPROXY ? &s->stream_access
 							    : &s->proxy_access;
 
 	*to = (struct setting_log){ 0 };
 	derive_log(u->l, u->value, to);
 	return true;
+}
+
+/* ---- TCP, TLS and UDP sessions ------------------------------------------------------------------- */
+
+static bool take_stream_time(const struct use *u)
+{
+	return time_parse(u->value, (int64_t *)((char *)&u->l->s->stream + u->row->offset));
+}
+
+static bool take_stream_count(const struct use *u)
+{
+	int64_t n;
+
+	if (!str_to_int(u->value, &n) || n < 0)
+		return false;
+	*(int64_t *)((char *)&u->l->s->stream + u->row->offset) = n;
+	return true;
+}
+
+static bool take_stream_proxy_protocol(const struct use *u)
+{
+	return on_off(u->value, &u->l->s->stream.proxy_protocol);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------- */
@@ -435,6 +458,7 @@ static bool take_access_log(const struct use *u)
 #define ANY_HTTP  (IN(HTTP) | IN(PROXY) | IN(ADMIN) | IN(STATUS))
 #define ANY_TLS   (ANY_HTTP | IN(STREAM) | IN(SPROXY))
 #define AT(m)     offsetof(struct http_tuning, m)
+#define OF(m)     offsetof(struct stream_tuning, m)
 #define A_SIZE    "a size such as 8k or 10m"
 #define A_TIME    "a time such as 60s or 1m"
 #define ON_OFF    "on or off"
@@ -467,8 +491,8 @@ static const struct directive directives[] = {
 	{ STR_INIT("real_ip_header"),              IN(HTTP) | IN(PROXY), take_real_ip_header,    0, "a header's name or proxy_protocol" },
 	{ STR_INIT("real_ip_recursive"),           IN(HTTP) | IN(PROXY), take_real_ip_recursive, 0, ON_OFF },
 	{ STR_INIT("set_real_ip_from"),            IN(HTTP) | IN(PROXY), take_real_ip_from,      0, "an address, a network or unix:" },
-	{ STR_INIT("log_format"),                  IN(HTTP) | IN(PROXY), take_log_format,        0, "a name and a format between quotes" },
-	{ STR_INIT("access_log"),                  IN(PROXY) | IN(ADMIN) | IN(STATUS), take_access_log, 0, "a file and perhaps a format, or off" },
+	{ STR_INIT("log_format"),                  IN(HTTP) | IN(PROXY) | IN(STREAM), take_log_format, 0, "a name and a format between quotes" },
+	{ STR_INIT("access_log"),                  IN(PROXY) | IN(ADMIN) | IN(STATUS) | IN(SPROXY), take_access_log, 0, "a file and perhaps a format, or off" },
 	{ STR_INIT("ssl_protocols"),               ANY_TLS,    take_ssl_protocols,  0, "TLSv1 to TLSv1.3" },
 	{ STR_INIT("ssl_ciphers"),                 ANY_TLS,    take_ssl_ciphers,    0, "ciphers in OpenSSL's words" },
 	{ STR_INIT("ssl_prefer_server_ciphers"),   ANY_TLS,    take_ssl_prefer,     0, ON_OFF },
@@ -488,6 +512,12 @@ static const struct directive directives[] = {
 	{ STR_INIT("proxy_buffer_size"),           IN(HTTP) | IN(PROXY), take_nothing, 0, A_SIZE },
 	{ STR_INIT("proxy_buffers"),               IN(HTTP) | IN(PROXY), take_nothing, 0, A_SIZE },
 	{ STR_INIT("proxy_busy_buffers_size"),     IN(HTTP) | IN(PROXY), take_nothing, 0, A_SIZE },
+	{ STR_INIT("proxy_protocol"),              IN(SPROXY), take_stream_proxy_protocol, 0, ON_OFF },
+	{ STR_INIT("proxy_protocol_timeout"),      IN(STREAM) | IN(SPROXY), take_stream_time,  OF(proxy_protocol_timeout), A_TIME },
+	{ STR_INIT("preread_timeout"),             IN(STREAM) | IN(SPROXY), take_stream_time,  OF(preread_timeout),        A_TIME },
+	{ STR_INIT("ssl_handshake_timeout"),       IN(STREAM) | IN(SPROXY), take_stream_time,  OF(handshake_timeout),      A_TIME },
+	{ STR_INIT("proxy_responses"),             IN(SPROXY), take_stream_count,   OF(responses), A_COUNT },
+	{ STR_INIT("proxy_requests"),              IN(SPROXY), take_stream_count,   OF(requests),  A_COUNT },
 	{ STR_INIT("gzip"),                        ANY_HTTP, .why = "compression of answers" },
 	{ STR_INIT("gzip_types"),                  ANY_HTTP, .why = "compression of answers" },
 	{ STR_INIT("gzip_min_length"),             ANY_HTTP, .why = "compression of answers" },
@@ -627,8 +657,16 @@ static const struct http_tuning nginx_defaults = {
 	.merge_slashes = true,
 };
 
+static const struct stream_tuning nginx_stream_defaults = {
+	.preread_timeout = 30 * 1000,
+	.handshake_timeout = 60 * 1000,
+	.proxy_protocol_timeout = 30 * 1000,
+	.responses = -1,
+};
+
 void apply_directives(struct loading *l)
 {
+	l->s->stream = nginx_stream_defaults;
 	l->s->proxy_http = l->s->admin_http = l->s->status_http = nginx_defaults;
 	apply_space(l, SPACE_HTTP);
 	for (enum directive_space space = 0; space < SPACE_COUNT_; space++) {

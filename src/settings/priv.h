@@ -34,7 +34,6 @@ extern const struct settings_group *const settings_groups[]; /* up to NULL, in t
 /* The feature that is not there yet, for .later of rows. */
 #define LATER_POSTGRES         "PostgreSQL"
 #define LATER_HYBRID           "hybrid mode"
-#define LATER_STREAM           "TCP, TLS and UDP proxying"
 #define LATER_PLUGINSERVER     "plugin servers"
 #define LATER_FORWARD_PROXY    "forward proxies"
 #define LATER_DEBUG            "Debug API"

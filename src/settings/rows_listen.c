@@ -7,7 +7,7 @@
 
 static const struct field listeners_and_proxying_rows[] = {
 	F_STRS(T, proxy_listen,                   .def = J(["0.0.0.0:8000 reuseport backlog=16384", "0.0.0.0:8443 http2 ssl reuseport backlog=16384"]), .help = "Addresses of the proxy: ip:port and flags: ssl, http2, proxy_protocol, deferred, bind, reuseport, backlog=N, ipv6only=on|off, so_keepalive=on|off|idle:interval:count; off for none."),
-	F_STRS(T, stream_listen,                  .def = J(["off"]), .later = LATER_STREAM, .help = "Addresses of TCP, TLS and UDP proxying: ip:port and flags: udp, ssl, proxy_protocol, bind, reuseport, backlog=N, ipv6only=, so_keepalive=; off for none."),
+	F_STRS(T, stream_listen,                  .def = J(["off"]), .help = "Addresses of TCP, TLS and UDP proxying: ip:port and flags: udp, ssl, proxy_protocol, bind, reuseport, backlog=N, ipv6only=, so_keepalive=; off for none."),
 	F_STRS(T, admin_listen,                   .def = J(["127.0.0.1:8001 reuseport backlog=16384", "127.0.0.1:8444 http2 ssl reuseport backlog=16384"]), .help = "Addresses of the Admin API; on loopback by default, because whoever reaches it commands the gateway; off for none."),
 	F_STRS(T, status_listen,                  .def = J(["off"]), .help = "Addresses of the read-only Status API; off for none."),
 	F_STR(T, nginx_user,                      .def = J("kong kong"), .alias_of = "nginx_main_user", .help = "User and group of the worker when started as root; nobody when they do not exist."),

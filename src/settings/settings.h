@@ -150,6 +150,14 @@ struct http_tuning {
 	str charset; /* unset: off */
 };
 
+/* Of TCP, TLS and UDP sessions: nginx_sproxy_*.  Times in ms. */
+struct stream_tuning {
+	int64_t preread_timeout, handshake_timeout, proxy_protocol_timeout;
+	int64_t responses;   /* datagrams of an upstream for each of the client; -1: any number */
+	int64_t requests;    /* datagrams of a client before a new session begins; 0: any number */
+	bool proxy_protocol; /* told to upstreams */
+};
+
 /* TLS of listeners of one subsystem. */
 struct tls_tuning {
 	unsigned protocols; /* TLS_1_2 | TLS_1_3: net/tls.h */
@@ -407,6 +415,7 @@ struct settings {
 	unsigned lua_ssl_versions; /* TLS_1_2 | TLS_1_3 ... */
 
 	struct http_tuning proxy_http, admin_http, status_http;
+	struct stream_tuning stream;
 	struct setting_cidrs trusted; /* trusted_ips and set_real_ip_from */
 	str client_ip_header;         /* real_ip_header as it takes effect; "proxy_protocol" too */
 	bool is_client_ip_recursive;

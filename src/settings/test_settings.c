@@ -651,7 +651,6 @@ static void what_has_no_effect_is_named(void **state)
 {
 	struct settings *s = loaded("nginx_http_lua_shared_dict = mine 1m\n"
 				    "nginx_proxy_gzip = on\n"
-				    "stream_listen = 127.0.0.1:9\n"
 				    "vitals = off\n"
 				    "no_such_name = 1\n"
 				    "opentelemetry_tracing = request\n"
@@ -664,8 +663,6 @@ static void what_has_no_effect_is_named(void **state)
 		"upstream_keepalive: is not a property, ignored",
 		"the 'opentelemetry_tracing' configuration property is deprecated, use "
 		"'tracing_instrumentations' instead",
-		"stream_listen: kept without effect, this version has no TCP, TLS and UDP proxying "
-		"yet",
 		"vitals: kept without effect, this version has no Vitals yet",
 		"nginx_http_lua_shared_dict: the nginx directive lua_shared_dict does not apply to "
 		"Gibbon, it has no effect",

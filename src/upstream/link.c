@@ -218,6 +218,14 @@ static enum link_end connect_new(struct link *k, const struct link_target *t, de
 		*why = e == NET_TIMEOUT ? "timed out" : sock_error(&k->sock);
 		return end_of_connect(e);
 	}
+	if (t->preface.n) {
+		ssize_t sent = sock_write(&k->sock, t->preface.s, t->preface.n, until);
+
+		if (sent < 0) {
+			*why = sock_error(&k->sock);
+			return end_of_connect((enum net_end)sent);
+		}
+	}
 	if (!t->tls)
 		return LINK_OK;
 	if (t->before_tls)
@@ -248,7 +256,7 @@ enum link_end link_open(struct links *l, const struct link_target *t, deadline u
 			struct link **ret, const char **why)
 {
 	struct pool *p = pool_get(l, t);
-	struct link *k = take_idle(p);
+	struct link *k = t->is_single ? NULL : take_idle(p);
 	enum link_end end;
 
 	if (k) {

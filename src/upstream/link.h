@@ -35,6 +35,8 @@ struct link_target {
 	str server_name;      /* SNI; its host part is verified when verify_name */
 	bool verify_name;
 	link_before_tls_fn *before_tls; /* NULL: the handshake comes first */
+	str preface;                    /* sent before anything else, a TLS handshake included */
+	bool is_single;                 /* a connection of its own: never one from the pool */
 };
 
 struct link {

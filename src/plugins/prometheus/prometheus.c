@@ -34,7 +34,7 @@ static const int64_t upstream_buckets[] = { 25, 50, 80, 100, 250, 400, 700, 1000
 /* By name: this is the order of the page. */
 enum {
 	BANDWIDTH, DATASTORE, REQUESTS, KONG_LATENCY, MEMORY, CONNECTIONS, ERRORS, NGINX_REQUESTS,
-	TIMERS, NODE, REQUEST_LATENCY, UPSTREAM_LATENCY, TARGETS, FAMILIES
+	TIMERS, NODE, REQUEST_LATENCY, SESSION_DURATION, SESSIONS, UPSTREAM_LATENCY, TARGETS, FAMILIES
 };
 
 static const struct metric_family families[FAMILIES] = {
@@ -69,6 +69,12 @@ static const struct metric_family families[FAMILIES] = {
 	[REQUEST_LATENCY] = { .name = "kong_request_latency_ms", .type = METRIC_HISTOGRAM,
 		.help = "Total latency incurred during requests for each service/route in Kong",
 		.labels = { "service", "route" }, BUCKETS(upstream_buckets) },
+	[SESSION_DURATION] = { .name = "kong_session_duration_ms", .type = METRIC_HISTOGRAM,
+		.help = "latency incurred in stream session for each service/route in Kong",
+		.labels = { "service", "route" }, BUCKETS(upstream_buckets) },
+	[SESSIONS] = { .name = "kong_stream_sessions_total", .type = METRIC_COUNTER,
+		.help = "Stream status codes per service/route in Kong",
+		.labels = { "service", "route", "code", "source" } },
 	[UPSTREAM_LATENCY] = { .name = "kong_upstream_latency_ms", .type = METRIC_HISTOGRAM,
 		.help = "Latency added by upstream response for each service/route in Kong",
 		.labels = { "service", "route" }, BUCKETS(upstream_buckets) },
@@ -112,14 +118,15 @@ static void count_bytes(const struct labels *l, const char *direction, uint64_t 
 		metrics_add(worker.metrics, l->loop, BANDWIDTH, labels, (int64_t)n);
 }
 
-static void count_status(const struct labels *l, int status, bool is_proxied)
+/* Of sessions too: they have the same labels but the consumer. */
+static void count_status(const struct labels *l, size_t family, int status, bool is_proxied)
 {
 	char code[12];
 	int n = snprintf(code, sizeof(code), "%d", status);
 	const str labels[] = { l->service, l->route, str_at(code, (size_t)n),
 			       is_proxied ? STR("service") : STR("kong"), l->consumer };
 
-	metrics_add(worker.metrics, l->loop, REQUESTS, labels, 1);
+	metrics_add(worker.metrics, l->loop, family, labels, 1);
 }
 
 static void observe(const struct labels *l, size_t family, int64_t ms)
@@ -137,6 +144,7 @@ static enum verdict on_log(struct req *r, const void *conf_)
 	const struct route *route = req_route(r);
 	const struct consumer *consumer = conf->per_consumer ? req_consumer(r) : NULL;
 	struct labels l = { .loop = req_loop(r) };
+	bool is_stream = req_is_stream(r);
 	struct req_figures f;
 
 	if (conf->upstream_health_metrics)
@@ -154,9 +162,10 @@ static enum verdict on_log(struct req *r, const void *conf_)
 		count_bytes(&l, "egress", f.bytes_out);
 	}
 	if (conf->status_code_metrics)
-		count_status(&l, reply_status(r), reply_is_proxied(r));
+		count_status(&l, is_stream ? SESSIONS : REQUESTS, reply_status(r),
+			     reply_is_proxied(r));
 	if (conf->latency_metrics) {
-		observe(&l, REQUEST_LATENCY, f.request_ms);
+		observe(&l, is_stream ? SESSION_DURATION : REQUEST_LATENCY, f.request_ms);
 		observe(&l, UPSTREAM_LATENCY, f.upstream_ms);
 		observe(&l, KONG_LATENCY, f.kong_ms);
 	}
@@ -315,6 +324,8 @@ static void write_family(const struct page *p, size_t family)
 	case REQUESTS:
 	case KONG_LATENCY:
 	case REQUEST_LATENCY:
+	case SESSION_DURATION:
+	case SESSIONS:
 	case UPSTREAM_LATENCY:
 		if (p->is_used)
 			metrics_write(worker.metrics, family, p->out);

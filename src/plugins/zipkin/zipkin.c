@@ -219,6 +219,13 @@ static enum verdict on_access(struct req *r, const void *conf_)
 	return NEXT;
 }
 
+/* A session carries no trace on. */
+static enum verdict on_preread(struct req *r, const void *conf)
+{
+	state_of(r, conf);
+	return NEXT;
+}
+
 static enum verdict on_header_filter(struct req *r, const void *conf_)
 {
 	const struct conf *conf = conf_;
@@ -384,41 +391,66 @@ static void tag_took(struct making *m, struct value *tags, const char *key, int6
 		tag_int(m, tags, key, (ended_us - began_us) / 1000);
 }
 
-static void write_proxy(struct making *m)
+/* What phases took, of a request. */
+static void add_phases(struct making *m, struct one *o)
 {
 	struct req *r = m->r;
 	int64_t access = req_phase_began(r, PHASE_ACCESS);
 	int64_t filter = req_phase_began(r, PHASE_HEADER_FILTER);
 	int64_t access_end = req_phase_ended(r, PHASE_ACCESS);
 	int64_t filter_end = req_phase_ended(r, PHASE_HEADER_FILTER);
+
+	o->began_us = access ? access : filter ? filter : m->now_us;
+	if (m->conf->has_annotations) {
+		annotate(m, o->annotations, "kas", o->began_us);
+		annotate(m, o->annotations, "kaf", access_end ? access_end : m->now_us);
+		if (filter)
+			annotate(m, o->annotations, "khs", filter);
+		annotate(m, o->annotations, "khf", filter_end ? filter_end : m->now_us);
+		if (filter_end)
+			annotate(m, o->annotations, "kbs", filter_end);
+		annotate(m, o->annotations, "kbf", m->now_us);
+	} else {
+		tag_took(m, o->tags, "kong.access.duration_ms", access, access_end);
+		tag_took(m, o->tags, "kong.header_filter.duration_ms", filter, filter_end);
+		tag_took(m, o->tags, "kong.body_filter.duration_ms", filter_end, m->now_us);
+	}
+}
+
+/* The same of a TCP, TLS or UDP session. */
+static void add_session_phases(struct making *m, struct one *o)
+{
+	int64_t preread = req_phase_began(m->r, PHASE_PREREAD);
+	int64_t preread_end = req_phase_ended(m->r, PHASE_PREREAD);
+
+	o->began_us = preread ? preread : m->now_us;
+	if (m->conf->has_annotations) {
+		if (preread)
+			annotate(m, o->annotations, "kps", preread);
+		annotate(m, o->annotations, "kpf", preread_end ? preread_end : m->now_us);
+	} else {
+		tag_took(m, o->tags, "kong.preread.duration_ms", preread, preread_end);
+	}
+}
+
+static void write_proxy(struct making *m)
+{
+	struct req *r = m->r;
 	struct req_tries tries = req_tries(r);
 	struct one o = {
 		.kind = "CLIENT",
 		.name = str_cat(m->a, m->name, STR(" (proxy)")),
 		.id = m->st->proxy_id,
 		.parent = m->st->request_id,
-		.began_us = access   ? access
-			    : filter ? filter
-				     : m->now_us,
 		.ended_us = m->now_us,
 		.tags = value_object(m->a),
 		.annotations = value_array(m->a),
 	};
 
-	if (m->conf->has_annotations) {
-		annotate(m, o.annotations, "kas", o.began_us);
-		annotate(m, o.annotations, "kaf", access_end ? access_end : m->now_us);
-		if (filter)
-			annotate(m, o.annotations, "khs", filter);
-		annotate(m, o.annotations, "khf", filter_end ? filter_end : m->now_us);
-		if (filter_end)
-			annotate(m, o.annotations, "kbs", filter_end);
-		annotate(m, o.annotations, "kbf", m->now_us);
-	} else {
-		tag_took(m, o.tags, "kong.access.duration_ms", access, access_end);
-		tag_took(m, o.tags, "kong.header_filter.duration_ms", filter, filter_end);
-		tag_took(m, o.tags, "kong.body_filter.duration_ms", filter_end, m->now_us);
-	}
+	if (req_is_stream(r))
+		add_session_phases(m, &o);
+	else
+		add_phases(m, &o);
 	if (tries.n) {
 		const struct service *service = req_service(r);
 
@@ -477,14 +509,37 @@ static void add_tags(struct making *m, struct value *tags)
 		log_warn("zipkin: could not parse the following Zipkin tags: " STRF, STRV(wrong));
 }
 
-static void write_request(struct making *m)
+static void add_head(struct making *m, struct value *tags)
 {
 	struct req *r = m->r;
 	const struct http_request *in = req_in(r);
+
+	set(m, tags, "http.method", in->method_name);
+	set(m, tags, "http.host", req_host(r));
+	set(m, tags, "http.path", req_path(r));
+	set(m, tags, "http.protocol", in->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+}
+
+static void add_rewrite(struct making *m, struct value *tags, struct value *annotations)
+{
+	int64_t rewrite = req_phase_began(m->r, PHASE_REWRITE);
+	int64_t rewrite_end = req_phase_ended(m->r, PHASE_REWRITE);
+
+	if (m->conf->has_annotations) {
+		annotate(m, annotations, "krs", rewrite ? rewrite : m->began_us);
+		if (rewrite_end)
+			annotate(m, annotations, "krf", rewrite_end);
+	} else {
+		tag_took(m, tags, "kong.rewrite.duration_ms", rewrite, rewrite_end);
+	}
+}
+
+static void write_request(struct making *m)
+{
+	struct req *r = m->r;
 	const struct consumer *consumer = req_consumer(r);
 	const struct credential *credential = req_credential(r);
-	int64_t rewrite = req_phase_began(r, PHASE_REWRITE);
-	int64_t rewrite_end = req_phase_ended(r, PHASE_REWRITE);
+	bool is_stream = req_is_stream(r);
 	struct value *tags = value_object(m->a);
 	struct one o = {
 		.kind = "SERVER",
@@ -500,24 +555,18 @@ static void write_request(struct making *m)
 	};
 
 	set(m, tags, "lc", STR("kong"));
-	set(m, tags, "http.method", in->method_name);
-	set(m, tags, "http.host", req_host(r));
-	set(m, tags, "http.path", req_path(r));
-	set(m, tags, "http.protocol", in->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+	if (!is_stream)
+		add_head(m, tags);
 	add_tags(m, tags);
-	tag_int(m, tags, "http.status_code", reply_status(r));
+	if (!is_stream)
+		tag_int(m, tags, "http.status_code", reply_status(r));
 	if (consumer)
 		set(m, tags, "kong.consumer", uuid_str(m->a, consumer->id));
 	if (credential && m->conf->include_credential)
 		set(m, tags, "kong.credential", credential->id);
 	set(m, tags, "kong.node.id", plugin_node()->node_id);
-	if (m->conf->has_annotations) {
-		annotate(m, o.annotations, "krs", rewrite ? rewrite : m->began_us);
-		if (rewrite_end)
-			annotate(m, o.annotations, "krf", rewrite_end);
-	} else {
-		tag_took(m, tags, "kong.rewrite.duration_ms", rewrite, rewrite_end);
-	}
+	if (!is_stream)
+		add_rewrite(m, tags, o.annotations);
 	write_span(m, &o);
 }
 
@@ -530,8 +579,8 @@ static enum verdict on_log(struct req *r, const void *conf_)
 
 	if (!st->is_sampled || !conf->queue)
 		return NEXT;
-	m.name = req_in(r)->method_name;
-	if (str_is(conf->http_span_name, "method_path"))
+	m.name = req_is_stream(r) ? STR("stream") : req_in(r)->method_name;
+	if (!req_is_stream(r) && str_is(conf->http_span_name, "method_path"))
 		m.name = str_fmt(m.a, STRF " " STRF, STRV(m.name), STRV(req_path(r)));
 	m.now_us = trace_now(req_trace(r));
 	m.began_us = rewrite && rewrite < started ? rewrite : started;
@@ -553,7 +602,8 @@ const struct plugin plugin_zipkin = {
 	.protocols = PROTOCOLS_ALL,
 	.traces = true,
 	.prepare = prepare,
-	.on = { [PHASE_ACCESS] = on_access,
+	.on = { [PHASE_PREREAD] = on_preread,
+		[PHASE_ACCESS] = on_access,
 		[PHASE_HEADER_FILTER] = on_header_filter,
 		[PHASE_LOG] = on_log },
 };
