@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""load - wrk against a proxy, and what of it counts: CPU per request by the kernel's accounting."""
+"""load - wrk, or h2load, against a proxy, and what of it counts: CPU per request by the kernel's accounting."""
 import os
 import re
 import statistics
@@ -32,12 +32,28 @@ def wrk(folder, url, seconds, connections=32, headers=(), script=None):
             'errors': error[0] if error else ''}
 
 
-def measure(folder, proxy, path, tls, seconds, warm=True, **load):
+H2LOAD_FIGURES = re.compile(r'finished in [^,]*, ([\d.]+) req/s.*requests: .* (\d+) done, (\d+) succeeded', re.S)
+
+
+def h2load(folder, url, seconds, connections=16, streams=8):
+    """HTTP/2: so many streams at a time on each connection."""
+    log = os.path.join(folder, 'h2load.log')
+    said = subprocess.run(['h2load', f'-c{connections}', f'-m{streams}', f'-D{seconds}', f'--log-file={log}', url],
+                          capture_output=True, text=True, check=True).stdout
+    rps, done, succeeded = H2LOAD_FIGURES.search(said).groups()
+    with open(log) as lines:  # started, status, microseconds
+        took = sorted(int(line.split()[2]) for line in lines)
+    os.unlink(log)
+    return {'requests': int(done), 'rps': float(rps), 'p99': took[len(took) * 99 // 100] / 1000,
+            'errors': '' if done == succeeded else f'{int(done) - int(succeeded)} failed'}
+
+
+def measure(folder, proxy, path, tls, seconds, warm=True, by=wrk, **load):
     url = f'https://127.0.0.1:{proxy.port_tls}' if tls else f'http://127.0.0.1:{proxy.port}'
     if warm:
-        wrk(folder, url + path, 1, **load)
+        by(folder, url + path, 1, **load)
     before = proxy.cpu_seconds()
-    figures = wrk(folder, url + path, seconds, **load)
+    figures = by(folder, url + path, seconds, **load)
     used = proxy.cpu_seconds() - before
     figures['cpu'] = used / max(figures['requests'], 1) * 1e6
     return figures
@@ -59,7 +75,7 @@ def compare(folder, proxies, cases, seconds, rounds):
                 taken[proxy.name].append(measure(folder, proxy, path, tls, seconds,
                                                  warm=i == 0, **load))
         results[name] = {n: medians(r) for n, r in taken.items()}
-        print(f'{title:34}' + '  '.join(
+        print(f'{title:50}' + '  '.join(
             f'{n} {m["cpu"]:7.1f} us {m["rps"]:8.0f}/s' for n, m in results[name].items()),
             flush=True)
     return results

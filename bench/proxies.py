@@ -144,7 +144,7 @@ class Nginx(Process):
     }}
     server {{
         listen 127.0.0.1:{self.port} reuseport backlog=4096;
-        listen 127.0.0.1:{self.port_tls} ssl reuseport backlog=4096;
+        listen 127.0.0.1:{self.port_tls} ssl http2 reuseport backlog=4096;
         ssl_certificate {cert.cert_path};
         ssl_certificate_key {cert.key_path};
         client_max_body_size 0;
@@ -189,7 +189,7 @@ defaults
     http-reuse always
 frontend all
     bind 127.0.0.1:{self.port} backlog 4096
-    bind 127.0.0.1:{self.port_tls} ssl crt {both}
+    bind 127.0.0.1:{self.port_tls} ssl crt {both} alpn h2,http/1.1
     http-request set-header X-Real-IP %[src]
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Port %[dst_port]
@@ -229,6 +229,7 @@ class Gibbon(Process):
             'nginx_main_worker_rlimit_nofile': str(DESCRIPTORS),
             'nginx_events_worker_connections': str(CONNECTIONS),
         })
+        self.gateway.write_conf(proxy_listen=self.gateway.conf['proxy_listen'].replace(' ssl ', ' ssl http2 '))
         self.port, self.port_tls = self.gateway.proxy, self.gateway.proxy_tls
         self.gateway.start(wait=False)
         self.gateway.wait_ready(timeout=60)

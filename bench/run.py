@@ -23,7 +23,7 @@ import time
 
 import plugins
 from changes import measure_changes
-from load import compare, measure, medians
+from load import compare, h2load, measure, medians
 from proxies import DESCRIPTORS, Gibbon, Haproxy, Nginx, Origin, ROOT, gateway_config
 
 from harness.certs import Certs
@@ -50,6 +50,7 @@ CASES = [
     ('1m', '1 MB, kept alive', {'connections': 8}, '/1m', False),
     ('post', '10 KB POST, kept alive', {'script': POST}, '/post', False),
     ('tls', '1 KB over TLS, kept alive', {}, '/1k', True),
+    ('h2', '1 KB over HTTP/2 and TLS, 8 streams a connection', {'by': h2load}, '/1k', True),
 ]
 BROWSER = [
     'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0',
