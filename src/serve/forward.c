@@ -125,12 +125,13 @@ static void add_to_list(struct arena *a, str *list, str item)
 	*list = list->n ? str_concat(a, *list, STR(", "), item) : item;
 }
 
-static void note_upstream(struct req *r)
+void note_upstream(struct req *r)
 {
+	const struct proxy_shared *shared = r->proxy->shared;
 	char ip[ADDRESS_TEXT];
 	size_t n;
 
-	if (!r->proxy->shared->access_log)
+	if (!(r->stream ? shared->stream_access_log : shared->access_log))
 		return;
 	n = address_ip(&r->pick.address, ip);
 	add_to_list(r->arena, &r->upstream_addr,

@@ -86,6 +86,7 @@ void log_request(struct req *r);
 
 /* forward.c: sends the request to a target and relays what comes back. */
 void forward(struct req *r) SUSPENDS;
+void note_upstream(struct req *r); /* the target at hand, for the access log */
 
 /* heads.c: heads as bytes in a block of their own; NULL when too large. */
 enum { LENGTH_NONE = -1, LENGTH_CHUNKED = -2 }; /* instead of a Content-Length */

@@ -105,19 +105,6 @@ int64_t session_timeout_ms(int64_t configured)
 	return configured > 0 ? configured : 60000;
 }
 
-static void note_upstream(struct req *r)
-{
-	char ip[ADDRESS_TEXT];
-	size_t n = address_ip(&r->pick.address, ip);
-	bool is_v6 = r->pick.address.any.sa_family == AF_INET6;
-
-	if (!r->proxy->shared->stream_access_log)
-		return;
-	r->upstream_addr = str_fmt(r->arena, STRF "%s%s%.*s%s:%u", STRV(r->upstream_addr),
-				   r->upstream_addr.n ? ", " : "", is_v6 ? "[" : "", (int)n, ip,
-				   is_v6 ? "]" : "", address_port(&r->pick.address));
-}
-
 int session_pick(struct session *s)
 {
 	struct req *r = &s->r;
