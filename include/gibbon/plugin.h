@@ -38,6 +38,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/outage.h"
+#include "base/pattern.h"
 #include "base/regex.h"
 #include "base/tally.h"
 #include "base/uri.h"
@@ -50,6 +51,7 @@
 #include "clients/redis.h"
 #include "http/cookies.h"
 #include "http/http.h"
+#include "http/multipart.h"
 #include "model/entity.h"
 #include "model/model.h"
 #include "model/rows.h"
@@ -60,7 +62,6 @@
 
 struct req;  /* a request on its way */
 struct cidr; /* an IP network */
-struct multipart;
 
 enum verdict { NEXT, DONE };
 
@@ -513,3 +514,13 @@ bool stored_remove(struct req *r, const struct entity *e, uuid id, bool *ret_was
 /* key_stretch(), away from the loop, as it takes long. */
 bool key_stretch_aside(enum hash_kind kind, str password, str salt, unsigned rounds, uint8_t *ret,
 		       size_t n) SUSPENDS;
+
+/* ---- transformations: arguments, headers and parts, with http/http.h and http/multipart.h ---- */
+
+/* All groups of the route's regex, by name and by number; "0" is the whole match. */
+struct value *req_captures(struct req *r);
+
+/* One more value under a name, as Lua's plugins do it: a list gets an element and a string
+ * becomes a list; an object gets a member of the next number, and everything else gives
+ * way to a list. */
+void args_append(struct arena *a, struct value *args, str name, struct value *v);

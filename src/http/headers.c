@@ -109,6 +109,45 @@ void http_remove_str(struct http_headers *h, str name)
 	remove_from(h, 0, http_name_of(name), name);
 }
 
+struct http_headers http_headers_copy(struct arena *a, const struct http_headers *h)
+{
+	struct http_headers ret = { .n = h->n, .cap = h->n };
+
+	ret.v = NEWS(a, struct http_header, h->n);
+	for (unsigned i = 0; i < h->n; i++)
+		ret.v[i] = h->v[i];
+	return ret;
+}
+
+static bool is_control(char c)
+{
+	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+str http_escape_value(struct arena *a, str value)
+{
+	size_t n = 0;
+	char *text, *to;
+
+	for (size_t i = 0; i < value.n; i++)
+		n += is_control(value.s[i]);
+	if (likely(n == 0))
+		return value;
+	text = to = arena_bytes(a, value.n + 2 * n);
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.s[i];
+
+		if (!is_control(value.s[i])) {
+			*to++ = value.s[i];
+			continue;
+		}
+		*to++ = '%';
+		*to++ = "0123456789ABCDEF"[c >> 4];
+		*to++ = "0123456789ABCDEF"[c & 15];
+	}
+	return str_at(text, (size_t)(to - text));
+}
+
 /* ---- lists of members ------------------------------------------------------------ */
 
 /* Where the member that starts at s ends: a comma outside of quotes (RFC 9110 §5.6). */

@@ -40,6 +40,13 @@ void http_set_str(struct arena *a, struct http_headers *h, str name, str value);
 void http_remove(struct http_headers *h, enum http_name id);
 void http_remove_str(struct http_headers *h, str name);
 
+/* The same fields in a list of its own; their bytes are borrowed. */
+struct http_headers http_headers_copy(struct arena *a, const struct http_headers *h);
+
+/* A value that can be no line of its own: control bytes but tab as %XX, as OpenResty writes
+ * them.  The value itself when it has none. */
+str http_escape_value(struct arena *a, str value);
+
 /* Is token one of the comma-separated members of the value (case ignored)? */
 bool http_list_has(str value, str token);
 /* Takes the next member off *rest (trimmed, quotes kept); false at the end. */
@@ -66,6 +73,8 @@ enum http_method {
 	HTTP_TRACE,
 	HTTP_METHOD_OTHER,
 };
+
+enum http_method http_method_of(str name); /* case matters */
 
 struct http_request {
 	enum http_method method;

@@ -106,11 +106,35 @@ bool multipart_parse(struct arena *a, str content_type, str body, struct multipa
 	return true;
 }
 
+bool multipart_can_hold(struct arena *a, str boundary, str text)
+{
+	str delimiter = str_fmt(a, "\n--" STRF, STRV(boundary)); /* some take a bare LF */
+
+	return str_find_str(text, delimiter) < 0 &&
+	       !str_starts(text, str_from(delimiter, 1)); /* it follows an empty line */
+}
+
+static str escape_name(struct arena *a, str name)
+{
+	struct buf out CLEANUP(buf_done);
+
+	buf_init(&out, 0);
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.s[i];
+
+		if (c == '"' || c == '\r' || c == '\n')
+			buf_addf(&out, "%%%02X", (unsigned)c);
+		else
+			buf_add_char(&out, c);
+	}
+	return str_copy(a, buf_str(&out));
+}
+
 struct multipart_part multipart_text(struct arena *a, str name, str text)
 {
 	return (struct multipart_part){
 		.head = str_fmt(a, "Content-Disposition: form-data; name=\"" STRF "\"\r\n",
-				STRV(name)),
+				STRV(escape_name(a, name))),
 		.name = name,
 		.body = text,
 	};

@@ -24,7 +24,10 @@ struct multipart {
 /* False when it is malformed or has too many parts. */
 bool multipart_parse(struct arena *a, str content_type, str body, struct multipart *ret);
 
-/* A part that holds a text. */
+/* Could it stand in a body with that boundary, and be taken for nothing else? */
+bool multipart_can_hold(struct arena *a, str boundary, str text);
+
+/* A part that holds a text; what would end its name is escaped as WHATWG HTML has it. */
 struct multipart_part multipart_text(struct arena *a, str name, str text);
 
 str multipart_join(struct arena *a, const struct multipart *m);

@@ -23,7 +23,7 @@ static const str method_names[HTTP_METHOD_OTHER] = {
 };
 /* clang-format on */
 
-static enum http_method method_of(str name)
+enum http_method http_method_of(str name)
 {
 	for (int m = 0; m < HTTP_METHOD_OTHER; m++)
 		if (method_names[m].n == name.n && method_names[m].s[0] == name.s[0] &&
@@ -112,7 +112,7 @@ static int parse_request_line(const char *p, size_t n, struct http_request *r)
 	if (at == p || at == end || *at != ' ')
 		return -400;
 	r->method_name = str_at(p, (size_t)(at - p));
-	r->method = method_of(r->method_name);
+	r->method = http_method_of(r->method_name);
 	target = ++at;
 	while (at < end && http_char_is(*at, HTTP_CHAR_TARGET))
 		at++;

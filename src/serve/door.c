@@ -170,20 +170,20 @@ static bool set_host(struct req *r, str name, str value)
 {
 	if (!is_host(name))
 		return false;
-	r->host_sent = value;
+	req_set_host(r, value);
 	return true;
 }
 
 void req_set_header(struct req *r, str name, str value)
 {
 	if (!set_host(r, name, value))
-		http_set_str(r->arena, &r->in.headers, name, value);
+		http_set_str(r->arena, &r->in.headers, name, http_escape_value(r->arena, value));
 }
 
 void req_add_header(struct req *r, str name, str value)
 {
 	if (!set_host(r, name, value))
-		http_add(r->arena, &r->in.headers, name, value);
+		http_add(r->arena, &r->in.headers, name, http_escape_value(r->arena, value));
 }
 
 void req_remove_header(struct req *r, str name)
@@ -204,7 +204,7 @@ void req_set_method(struct req *r, str method)
 
 void req_set_host(struct req *r, str host)
 {
-	r->host_sent = host;
+	r->host_sent = http_escape_value(r->arena, host);
 }
 
 /* ---- path and query ------------------------------------------------------------------------ */
@@ -328,6 +328,23 @@ str req_capture(const struct req *r, str name)
 			return c->value;
 	}
 	return STR_NONE;
+}
+
+struct value *req_captures(struct req *r)
+{
+	struct value *all = value_object(r->arena);
+
+	for (size_t i = 0; i < r->match.captures_n; i++) {
+		const struct route_capture *c = &r->match.captures[i];
+
+		if (!c->value.s)
+			continue;
+		value_set(r->arena, all, str_fmt(r->arena, "%zu", i),
+			  value_str(r->arena, c->value));
+		if (c->name.n)
+			value_set(r->arena, all, c->name, value_str(r->arena, c->value));
+	}
+	return all;
 }
 
 /* ---- who it is from ----------------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
 
 #include "base/json.h"
 #include "base/vec.h"
-#include "http/multipart.h"
 
 #define ARGS_MAX 1000
 
@@ -23,6 +22,28 @@ static void put(struct arena *a, struct value *to, str key, struct value *v)
 		before = list;
 	}
 	value_add(a, before, v);
+}
+
+void args_append(struct arena *a, struct value *args, str name, struct value *v)
+{
+	struct value *now = value_get_str(args, name), *list;
+	unsigned number = 1;
+
+	if (now && now->kind == VALUE_ARRAY) {
+		value_add(a, now, v);
+		return;
+	}
+	if (now && now->kind == VALUE_OBJECT) {
+		while (value_get_str(now, str_fmt(a, "%u", number)))
+			number++;
+		value_set(a, now, str_fmt(a, "%u", number), v);
+		return;
+	}
+	list = value_array(a);
+	if (now && now->kind == VALUE_STRING)
+		value_add(a, list, now);
+	value_add(a, list, v);
+	value_set(a, args, name, list);
 }
 
 static void read_json(struct arena *a, str body, struct body_args *ret)

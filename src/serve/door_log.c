@@ -126,7 +126,7 @@ static struct value *request_value(struct req *r, const struct req_figures *f)
 		str_fmt(r->arena, STRF "://" STRF ":%u" STRF, STRV(scheme), STRV(r->host),
 			req_port(r), STRV(r->in.target)));
 	set(r, v, "querystring", query_value(r));
-	set_str(r, v, "method", r->in.method_name);
+	set_str(r, v, "method", req_method(r));
 	set(r, v, "headers", headers_value(r, &r->in.headers, true));
 	set_int(r, v, "size", (int64_t)f->bytes_in);
 	add_tls(r, v);

@@ -108,8 +108,9 @@ static enum outcome attempt(struct trial *t)
 /* RFC 9110 §9.2.2; nginx leaves POST, LOCK and PATCH out. */
 static bool is_idempotent(const struct req *r)
 {
-	return r->in.method != HTTP_POST && r->in.method != HTTP_PATCH &&
-	       !str_is(r->in.method_name, "LOCK");
+	enum http_method method = method_for_upstream(r);
+
+	return method != HTTP_POST && method != HTTP_PATCH && !str_is(req_method(r), "LOCK");
 }
 
 static bool may_repeat(const struct trial *t)

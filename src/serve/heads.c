@@ -272,6 +272,11 @@ static void add_client_fields(struct out *o, const struct http_headers *in)
 	}
 }
 
+enum http_method method_for_upstream(const struct req *r)
+{
+	return r->method_sent.s ? http_method_of(r->method_sent) : r->in.method;
+}
+
 struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *ret_n)
 {
 	const struct http_headers *in = &r->in.headers;

@@ -79,7 +79,7 @@ enum outcome receive_head(struct trial *t)
 		if (t->end > t->begin)
 			n = http_parse_response(
 				r->arena, t->block->data + t->begin, t->end - t->begin, &scanned,
-				&r->proxy->shared->limits, r->in.method, &t->response);
+				&r->proxy->shared->limits, method_for_upstream(r), &t->response);
 		if (n < 0)
 			return trial_failed(t, 502, TRY_BROKEN, "sent an invalid head");
 		if (n > 0) {
@@ -343,6 +343,13 @@ static void end_link(struct trial *t, bool is_whole, const struct body *b)
 		link_close(&t->link);
 }
 
+/* Is everything read that the target sends?  Not when a plugin has made a GET of a HEAD: its
+ * body would be the next answer. */
+static bool takes_all(const struct trial *t, enum http_body framing)
+{
+	return framing != HTTP_BODY_NONE || t->response.body == HTTP_BODY_NONE;
+}
+
 static enum outcome relay_answer(struct trial *t)
 {
 	struct req *r = t->r;
@@ -369,7 +376,7 @@ static enum outcome relay_answer(struct trial *t)
 		b.trailers = &trailers;
 	is_whole = relay_body(&o, head, n, framing, &b);
 	block_put(&head);
-	end_link(t, is_whole, &b);
+	end_link(t, is_whole && takes_all(t, framing), &b);
 	body_done(&b);
 	is_whole = is_whole && drain_all(&o);
 	if (r->in.is_h2)
@@ -392,8 +399,7 @@ static enum outcome relay_head(struct trial *t)
 	struct body b;
 
 	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
-		  r->in.method == HTTP_HEAD ? HTTP_BODY_NONE : t->response.body,
-		  t->response.length);
+		  t->response.body, t->response.length);
 	end_link(t, !is_tunnel && body_discard(&b, DROP_MOST, SOON_MS), &b);
 	body_done(&b);
 	reply_whole(r, STR(""));
@@ -418,7 +424,7 @@ static enum outcome relay_gathered(struct trial *t)
 		  kind, t->response.length);
 	while ((n = body_next(&b, read_ms, NULL, &piece)) > 0)
 		buf_add(&all, piece, (size_t)n);
-	end_link(t, n == 0, &b);
+	end_link(t, n == 0 && takes_all(t, kind), &b);
 	body_done(&b);
 	if (n < 0 || all.is_full)
 		return trial_failed(t, 502, TRY_BROKEN,
@@ -430,6 +436,13 @@ static enum outcome relay_gathered(struct trial *t)
 	else
 		reply_whole(r, r->run->whole);
 	return OUTCOME_OK;
+}
+
+/* A plugin has made a HEAD of another method: the length that it answers is that of no body. */
+static bool is_head_alone(const struct trial *t)
+{
+	return method_for_upstream(t->r) == HTTP_HEAD && t->r->in.method != HTTP_HEAD &&
+	       t->response.status != 101;
 }
 
 static bool is_websocket(const struct http_headers *h)
@@ -478,7 +491,7 @@ enum outcome relay(struct trial *t)
 	if (plugins_want_whole(t->r))
 		return relay_gathered(t);
 	plugins_header_filter(t->r);
-	if (plugins_drop_body(t->r))
+	if (plugins_drop_body(t->r) || is_head_alone(t))
 		return relay_head(t);
 	return t->response.status == 101 ? upgrade(t) : relay_answer(t);
 }

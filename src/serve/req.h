@@ -93,9 +93,10 @@ enum { LENGTH_NONE = -1, LENGTH_CHUNKED = -2 }; /* instead of a Content-Length *
 struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *ret_n);
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n);
-str host_for_upstream(const struct req *r); /* the Host of the current pick */
+str host_for_upstream(const struct req *r);                   /* the Host of the current pick */
 str host_with_port(struct arena *a, str host, uint16_t port); /* IPv6 addresses in brackets */
-bool wants_trailers(const struct req *r);   /* did the client say TE: trailers? */
+enum http_method method_for_upstream(const struct req *r);
+bool wants_trailers(const struct req *r); /* did the client say TE: trailers? */
 
 /* reply.c: answers of the gateway itself. */
 void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* in JSON */

@@ -205,21 +205,9 @@ static void rename_field(struct req *r, const struct http_headers *came, const s
 		reply_remove_header(r, p->name);
 }
 
-/* The reply's fields as they are now. */
-static struct http_headers copy_of(struct req *r)
-{
-	const struct http_headers *now = reply_headers(r);
-	struct http_headers ret = { .n = now->n, .cap = now->n };
-
-	ret.v = NEWS(req_arena(r), struct http_header, now->n);
-	for (unsigned i = 0; i < now->n; i++)
-		ret.v[i] = now->v[i];
-	return ret;
-}
-
 static void change_fields(struct req *r, const struct conf *conf)
 {
-	struct http_headers came = copy_of(r);
+	struct http_headers came = http_headers_copy(req_arena(r), reply_headers(r));
 	const struct pairs *list;
 
 	list = &conf->remove.fields;
@@ -272,30 +260,6 @@ static bool is_there(const struct value *v)
 	return v && (v->kind != VALUE_BOOL || v->b);
 }
 
-/* A string becomes a list, an object gets a member of the next number, and everything
- * else gives way to a list. */
-static void append_member(struct arena *a, struct value *to, const struct pair *p)
-{
-	struct value *now = value_get_str(to, p->name), *list;
-	unsigned number = 1;
-
-	if (now && now->kind == VALUE_ARRAY) {
-		value_add(a, now, p->json);
-		return;
-	}
-	if (now && now->kind == VALUE_OBJECT) {
-		while (value_get_str(now, str_fmt(a, "%u", number)))
-			number++;
-		value_set(a, now, str_fmt(a, "%u", number), p->json);
-		return;
-	}
-	list = value_array(a);
-	if (now && now->kind == VALUE_STRING)
-		value_add(a, list, now);
-	value_add(a, list, p->json);
-	value_set(a, to, p->name, list);
-}
-
 static void change_members(struct arena *a, struct value *v, const struct conf *conf)
 {
 	const struct pairs *list;
@@ -316,7 +280,7 @@ static void change_members(struct arena *a, struct value *v, const struct conf *
 	list = &conf->append.members;
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->v[i].json)
-			append_member(a, v, &list->v[i]);
+			args_append(a, v, list->v[i].name, list->v[i].json);
 	}
 }
 
