@@ -13,6 +13,14 @@ void *mem_alloc(size_t n)
 	return p;
 }
 
+void *mem_resize(void *p, size_t n)
+{
+	p = realloc(p, n);
+	if (!p)
+		die("out of memory (%zu bytes)", n);
+	return p;
+}
+
 void mem_free(void *p)
 {
 	free(p);
