@@ -106,17 +106,37 @@ def test_what_is_pending_and_what_is_new(fresh):
     fresh.sql("UPDATE schema_meta SET executed = array_remove(executed, '004_212_to_213'),"
               " pending = ARRAY['004_212_to_213'], last_executed = '003_200_to_210'"
               " WHERE subsystem = 'acl'")
-    assert 'Pending migrations:\nacl: 004_212_to_213\n' in migrate(fresh, 'list', status=4)
+    said = migrate(fresh, 'list', status=4)
+    assert said.startswith('Executed migrations:\n')
+    assert said.endswith("\n\nPending migrations:\nacl: 004_212_to_213\n"
+                         "\nRun 'kong migrations finish' when ready\n")
     assert 'run \'kong migrations finish\'' in fresh.cli('migrations', 'up').stderr
     assert 'acl migrated up to: 004_212_to_213 (executed)' in migrate(fresh, 'finish')
     fresh.sql("DELETE FROM schema_meta WHERE subsystem = 'session'")
     fresh.sql('DROP TABLE sessions')
-    assert 'New migrations available:\nsession: 000_base_session' in \
-        migrate(fresh, 'list', status=5)
+    said = migrate(fresh, 'list', status=5)
+    assert '\n\nNew migrations available:\nsession: 000_base_session' in said
+    assert said.endswith("\nRun 'kong migrations up' to proceed\n")
     assert "run 'kong migrations up' to proceed" in fresh.cli('start').stderr
     assert '2 migrations processed' in migrate(fresh, 'up')
     assert catalogue(fresh)['sessions'] == CONTRACT['tables']['sessions']
     migrate(fresh, 'list')
+
+
+def test_pending_and_new_ones_at_once(fresh):
+    migrate(fresh, 'bootstrap')
+    fresh.sql("UPDATE schema_meta SET executed = array_remove(executed, '004_212_to_213'),"
+              " pending = ARRAY['004_212_to_213'], last_executed = '003_200_to_210'"
+              " WHERE subsystem = 'acl'")
+    fresh.sql("DELETE FROM schema_meta WHERE subsystem = 'session'")
+    done = fresh.cli('migrations', 'list')
+    assert done.returncode == 4, done.stderr
+    assert 'pending migrations from a previous upgrade, and new migrations from this upgrade' \
+        ' (version 3.2.2)' in done.stderr
+    assert done.stdout.endswith(
+        "\nRun 'kong migrations finish' when ready to complete pending migrations (postgres "
+        'database will be incompatible with the previous Kong version)\n')
+    assert fresh.cli('migrations', 'list', '-q').stderr == ''
 
 
 def test_start_migrates_when_asked(fresh):

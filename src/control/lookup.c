@@ -65,9 +65,10 @@ static int64_t ms_of(double seconds)
 	return seconds > 0 ? (int64_t)(seconds * 1000) : 0;
 }
 
-struct lookup *lookup_new(const struct settings *s, struct store *store, str workspace)
+struct lookup *lookup_new(const struct settings *s, struct store *store)
 {
 	struct lookup *l = MEM_NEW(struct lookup);
+	str workspace = store_sql_workspace(store);
 	size_t bytes = (size_t)s->mem_cache_bytes;
 	struct cache_options o = {
 		.bytes = bytes,
@@ -78,7 +79,7 @@ struct lookup *lookup_new(const struct settings *s, struct store *store, str wor
 		.resurrect_ms = ms_of(s->db_resurrect_ttl),
 	};
 
-	l->store = store;
+	l->store = store_sql_for_requests(store);
 	l->home = loop_self();
 	l->bytes = bytes;
 	l->cache = entity_cache_new(&o);

@@ -22,8 +22,8 @@
 
 struct lookup;
 
-/* On the loop the store is used on. workspace: the id of `default`. */
-struct lookup *lookup_new(const struct settings *s, struct store *store, str workspace);
+/* On the loop the store is used on, which is asked as store_sql_for_requests() gives it. */
+struct lookup *lookup_new(const struct settings *s, struct store *store);
 void lookup_drop(struct lookup **l); /* after the loops ended; takes NULL */
 
 /* The entity whose unique text `field` (or id) says so; *ret NULL: there is none.  False: the

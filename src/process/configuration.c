@@ -440,7 +440,7 @@ static struct err *start_stored(struct configuration *c)
 	if (c->settings->database_kind == DATABASE_SQLITE)
 		usage_use(store_sql_database(c->store));
 	if (c->settings->database_kind == DATABASE_POSTGRES)
-		c->lookup = lookup_new(c->settings, c->store, store_sql_workspace(c->store));
+		c->lookup = lookup_new(c->settings, c->store);
 	e = store_sql_poll(c->store, a, &ignored); /* what comes after this look is new */
 	if (e)
 		return own_error(e, "cannot read the database");

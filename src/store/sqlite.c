@@ -20,6 +20,20 @@
 #define BUSY_MS        5000
 #define STATEMENTS_MAX 400 /* kept prepared; the others are prepared each time */
 
+/* The writer last: when it is closed last it folds the log into the file. */
+enum lane_kind { LANE_READER, LANE_LOADER, LANE_WRITER, LANES };
+
+static const struct {
+	enum lane_kind lane;
+	const char *begin;
+} uses[SQL_USES] = {
+	[SQL_USE_READ] = { LANE_READER, NULL },
+	[SQL_USE_REQUEST] = { LANE_READER, NULL },
+	[SQL_USE_LOAD] = { LANE_LOADER, "BEGIN" },
+	[SQL_USE_WRITE] = { LANE_WRITER, "BEGIN IMMEDIATE" },
+	[SQL_USE_ASIDE] = { LANE_WRITER, "BEGIN IMMEDIATE" },
+};
+
 struct lane {
 	struct sql_link link;
 	sqlite3 *handle;
@@ -32,7 +46,7 @@ struct sqlite {
 	struct sql_database db;
 	char *path;
 	struct arena *arena;
-	struct lane lanes[SQL_USES];
+	struct lane lanes[LANES];
 	int64_t version; /* of the data, as the writer last saw it */
 };
 
@@ -177,11 +191,6 @@ struct job {
 	struct err *e;
 };
 
-static const char *const begins[SQL_USES] = {
-	[SQL_USE_LOAD] = "BEGIN",
-	[SQL_USE_WRITE] = "BEGIN IMMEDIATE",
-};
-
 static struct err *run_on(struct lane *lane, const char *begin, sql_job_fn *fn, void *arg)
 {
 	struct err *e;
@@ -200,11 +209,11 @@ static struct err *run_on(struct lane *lane, const char *begin, sql_job_fn *fn, 
 static void run_job(void *p)
 {
 	struct job *j = p;
-	struct lane *lane = &j->s->lanes[j->use];
+	struct lane *lane = &j->s->lanes[uses[j->use].lane];
 	struct err *e;
 
 	pthread_mutex_lock(&lane->lock);
-	e = run_on(lane, begins[j->use], j->fn, j->arg);
+	e = run_on(lane, uses[j->use].begin, j->fn, j->arg);
 	pthread_mutex_unlock(&lane->lock);
 	if (!e)
 		return;
@@ -241,7 +250,7 @@ static struct err *poll_job(struct sql_link *l, void *arg)
 static void run_poll(void *p)
 {
 	struct job *j = p;
-	struct lane *lane = &j->s->lanes[SQL_USE_WRITE];
+	struct lane *lane = &j->s->lanes[LANE_WRITER];
 	struct err *e;
 
 	pthread_mutex_lock(&lane->lock);
@@ -283,7 +292,7 @@ static void drop(struct sql_database *db)
 {
 	struct sqlite *s = CONTAINER(db, struct sqlite, db);
 
-	for (int i = 0; i < SQL_USES; i++) /* the writer last: it folds the log into the file */
+	for (int i = 0; i < LANES; i++)
 		close_lane(&s->lanes[i]);
 	arena_drop(&s->arena);
 	mem_free(s);
@@ -380,14 +389,14 @@ static struct err *migrate(struct sql_link *l, void *arg)
 
 static struct err *open_all(struct sqlite *s)
 {
-	struct lane *writer = &s->lanes[SQL_USE_WRITE];
+	struct lane *writer = &s->lanes[LANE_WRITER];
 
 	PASS(make_file(s->path));
 	PASS(open_lane(s, writer));
 	PASS(run_on(writer, "BEGIN IMMEDIATE", migrate, s->arena));
 	PASS(ask_int(writer, s->arena, STR("PRAGMA data_version"), &s->version));
-	PASS(open_lane(s, &s->lanes[SQL_USE_READ]));
-	return open_lane(s, &s->lanes[SQL_USE_LOAD]);
+	PASS(open_lane(s, &s->lanes[LANE_READER]));
+	return open_lane(s, &s->lanes[LANE_LOADER]);
 }
 
 struct opening {

@@ -215,7 +215,7 @@ struct err *usage_sql_take(struct usage_job *j)
 		if (!j->is_taken)
 			return NULL;
 		u.is_full = false;
-		e = db->run(db, j->a, SQL_USE_WRITE, add_all, &u);
+		e = db->run(db, j->a, SQL_USE_ASIDE, add_all, &u);
 		if (!u.is_full)
 			return e;
 	}
@@ -253,5 +253,5 @@ static struct err *sweep_job(struct sql_link *l, void *arg)
 
 struct err *usage_sweep(struct sql_database *db, struct arena *a)
 {
-	return db->run(db, a, SQL_USE_WRITE, sweep_job, a);
+	return db->run(db, a, SQL_USE_ASIDE, sweep_job, a);
 }

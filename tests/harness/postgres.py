@@ -79,7 +79,8 @@ class Postgres:
         with open(os.path.join(self.data, 'postgresql.conf'), 'w') as out:
             out.writelines(f"{n} = '{v}'\n" for n, v in {**base, **self.settings}.items())
         with open(os.path.join(self.data, 'pg_hba.conf'), 'w') as out:
-            out.write('\n'.join(['local all postgres trust', *self.hba, '']))
+            out.write('\n'.join(['local all postgres trust', 'local replication postgres trust',
+                                 *self.hba, '']))
         with open(os.path.join(self.data, 'pg_ident.conf'), 'w') as out:
             out.write('\n'.join([*self.ident, '']))
 
@@ -93,6 +94,19 @@ class Postgres:
             env={**os.environ, **self.env}, cwd=self.folder)
         wait_for(self.is_ready, 'PostgreSQL to be ready', timeout=30)
         return self
+
+    def replica(self):
+        """Another server that follows this one, which is running; started."""
+        other = Postgres.__new__(Postgres)
+        other.__dict__.update(self.__dict__)
+        other.folder, other.port = tempfile.mkdtemp(prefix='gibbon-pg-'), free_port()
+        other.data, other.socket = (os.path.join(other.folder, n) for n in ('data', 's'))
+        os.makedirs(other.socket)
+        other._give(other.folder, other.socket)
+        other._run('pg_basebackup', '-D', other.data, '-R', '-c', 'fast', '-h', self.socket,
+                   '-p', str(self.port), '-U', 'postgres')
+        other._write()
+        return other.start()
 
     def is_ready(self):
         assert self.process.poll() is None, self.log()

@@ -95,6 +95,7 @@ static const struct {
 } transactions[SQL_USES] = {
 	[SQL_USE_LOAD] = { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT" },
 	[SQL_USE_WRITE] = { "BEGIN", "COMMIT" },
+	[SQL_USE_ASIDE] = { "BEGIN", "COMMIT" },
 };
 
 static struct err *command(struct pg_conn *c, const char *sql)
@@ -123,7 +124,7 @@ static struct pg_pool *pool_for(struct postgres *p, enum sql_use use)
 {
 	int64_t wait = OWN_WRITE_MS + (int64_t)(p->settings->db_update_propagation * 1000);
 
-	if (use != SQL_USE_LOAD || !p->replica)
+	if ((use != SQL_USE_LOAD && use != SQL_USE_REQUEST) || !p->replica)
 		return p->primary;
 	return p->last_write_ms && clock_mono_ms() - p->last_write_ms < wait ? p->primary
 									     : p->replica;

@@ -245,7 +245,7 @@ struct err *store_sql_broadcast(struct store *s_, struct arena *a, const char *c
 	struct sql_store *s = sql_store_of(s_);
 	struct broadcast b = { s, a, channel, data };
 
-	return s->db->node.s ? s->db->run(s->db, a, SQL_USE_WRITE, broadcast, &b) : NULL;
+	return s->db->node.s ? s->db->run(s->db, a, SQL_USE_ASIDE, broadcast, &b) : NULL;
 }
 
 /* ---- hearing ------------------------------------------------------------------------------------ */

@@ -36,6 +36,7 @@ void shelves_done(struct shelves *s);
 struct sql_store {
 	struct store store;
 	struct sql_database *db;
+	enum sql_use reading; /* of what find, find_by and page do */
 	struct arena *arena;
 	struct sql_entity *entities; /* in the order of entities[] */
 	size_t n;

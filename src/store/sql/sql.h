@@ -87,9 +87,11 @@ struct sql_events {
 #define SQL_INVALIDATIONS "invalidations" /* of caches, by key; "*": anything may have changed */
 
 enum sql_use {
-	SQL_USE_READ,  /* one statement */
-	SQL_USE_LOAD,  /* several that see one state of everything */
-	SQL_USE_WRITE, /* a transaction: kept when the job returns NULL */
+	SQL_USE_READ,    /* one statement */
+	SQL_USE_REQUEST, /* the same for a request of the proxy's: a replica will do */
+	SQL_USE_LOAD,    /* several that see one state of everything; a replica will do */
+	SQL_USE_WRITE,   /* a transaction: kept when the job returns NULL */
+	SQL_USE_ASIDE, /* the same of what the proxy does not look for: counters, events, sweeping */
 	SQL_USES,
 };
 

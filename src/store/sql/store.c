@@ -41,7 +41,7 @@ static struct err *find_job(struct sql_link *l, void *arg)
 
 static struct value *run_find(struct sql_store *s, struct finding *g, struct db_error *err)
 {
-	struct err *e = s->db->run(s->db, g->a, SQL_USE_READ, find_job, g);
+	struct err *e = s->db->run(s->db, g->a, s->reading, find_job, g);
 
 	if (e)
 		sql_database_error(err, e);
@@ -227,7 +227,7 @@ static bool page(struct store *s_, struct arena *a, const struct entity *e,
 		return false;
 	g.size = q->size ? (size_t)q->size : PAGE_DEFAULT;
 	g.page = ret;
-	failed = s->db->run(s->db, a, SQL_USE_READ, page_job, &g);
+	failed = s->db->run(s->db, a, s->reading, page_job, &g);
 	return failed ? sql_database_error(err, failed) : true;
 }
 
@@ -323,6 +323,7 @@ struct err *store_sql_new(struct sql_database *db, struct store **ret)
 
 	s->store.kind = db->dialect == &sql_dialect_sqlite ? &sqlite_kind : &postgres_kind;
 	s->db = db;
+	s->reading = SQL_USE_READ;
 	s->arena = arena_new();
 	while (entities[s->n])
 		s->n++;
@@ -340,6 +341,21 @@ struct err *store_sql_new(struct sql_database *db, struct store **ret)
 	}
 	*ret = &s->store;
 	return NULL;
+}
+
+struct store *store_sql_for_requests(struct store *s_)
+{
+	struct sql_store *s = sql_store_of(s_), *ret = NEW(s->arena, struct sql_store);
+
+	*ret = (struct sql_store){
+		.store = s->store,
+		.db = s->db,
+		.reading = SQL_USE_REQUEST,
+		.entities = s->entities,
+		.n = s->n,
+		.workspace = s->workspace,
+	};
+	return &ret->store;
 }
 
 void store_sql_watch(struct store *s, const struct store_watch *w)

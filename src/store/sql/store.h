@@ -31,6 +31,10 @@ void store_sql_watch(struct store *s, const struct store_watch *w);
 bool store_sql_is_on_demand(struct store *s, const struct entity *e);
 str store_sql_workspace(struct store *s); /* the id of `default` */
 
+/* The same for questions of the proxy's, which a replica may answer; for reading one and
+ * pages alone.  Lasts as long as s does. */
+struct store *store_sql_for_requests(struct store *s);
+
 /* Looks whether somebody else wrote to the database; *ret: what is loaded is old. */
 MUST_CHECK struct err *store_sql_poll(struct store *s, struct arena *a, bool *ret) SUSPENDS;
 /* Everything that is decoded is old. */

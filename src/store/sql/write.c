@@ -320,7 +320,7 @@ struct err *store_sql_sweep(struct store *s_, struct arena *a)
 	struct sql_store *s = sql_store_of(s_);
 	struct sweeping g = { s, a, NEWS(a, bool, s->n) };
 
-	PASS(s->db->run(s->db, a, SQL_USE_WRITE, sweep, &g));
+	PASS(s->db->run(s->db, a, SQL_USE_ASIDE, sweep, &g));
 	for (size_t i = 0; i < s->n; i++) {
 		if (g.has_gone[i])
 			sql_store_forget(s, s->entities[i].entity);
