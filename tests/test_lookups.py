@@ -8,6 +8,7 @@ import pytest
 
 from harness.client import ask
 from harness.fleet import Fleet, call
+from harness.gateway import PROGRAM, children
 from harness.postgres import Postgres
 from harness.waits import patience, wait_for
 
@@ -311,3 +312,28 @@ def test_what_is_kept_has_a_size_that_is_shown(fleet):
     assert f'{begin}.capacity:{8 << 20}|g' in said
     assert [line.split(':')[0] for line in said[1:]] == [
         f'{begin}{of}.{what}' for of in ('', '_miss') for what in ('free_space', 'capacity')]
+
+
+def memory_kb(gw):
+    with open(f'/proc/{children(gw.process.pid)[-1]}/status') as text:
+        return next(int(line.split()[1]) for line in text if line.startswith('VmRSS'))
+
+
+@pytest.mark.skipif('asan' in PROGRAM, reason="a sanitizer's memory is not the program's")
+def test_what_nobody_asks_for_costs_nothing(fleet):
+    """Twenty thousand consumers with a key each: a start reads none, a change builds nothing."""
+    before = memory_kb(fleet.node())
+    fleet.sql('INSERT INTO consumers (id, created_at, username, ws_id) SELECT'
+              " md5('c' || n)::uuid, now(), 'c' || n, '" + fleet.workspace + "'"
+              ' FROM generate_series(1, 20000) n;'
+              'INSERT INTO keyauth_credentials (id, created_at, key, consumer_id, ws_id) SELECT'
+              " md5('k' || n)::uuid, now(), 'k' || n, md5('c' || n)::uuid,"
+              " '" + fleet.workspace + "' FROM generate_series(1, 20000) n")
+    gw = fleet.node()
+    assert memory_kb(gw) < before + 2000
+    built = builds(gw)
+    assert [get(gw, f'k{n}').status for n in (1, 9999, 20000, 20001)] == [200, 200, 200, 401]
+    call(gw, 'PATCH', '/consumers/c20000', {'custom_id': 'x'})
+    assert get(gw, 'k20000').status == 200
+    assert fleet.origin.requests[-1].get('X-Consumer-Custom-ID') == 'x'
+    assert builds(gw) == built
