@@ -190,11 +190,17 @@ int snapshot_certs(struct snapshot *s, str name, struct tls_cert *ret[2])
 
 /* ---- TLS to upstreams -------------------------------------------------------- */
 
+static bool is_grpc(const struct service *s)
+{
+	return str_is(s->protocol, "grpc") || str_is(s->protocol, "grpcs");
+}
+
 /* What makes two services' connections different, as text. */
 static str tls_identity_text(struct builder *b, const struct service *s,
 			     const struct cert_pair *cert, uuid cert_id)
 {
-	str text = str_fmt(b->scratch, "%d/%lld", s->tls_verify, (long long)s->tls_verify_depth);
+	str text = str_fmt(b->scratch, "%s%d/%lld", is_grpc(s) ? "h2 " : "", s->tls_verify,
+			   (long long)s->tls_verify_depth);
 
 	for (size_t i = 0; i < s->ca_certificates.n; i++)
 		text = str_fmt(b->scratch, STRF "/" STRF, STRV(text),
@@ -296,6 +302,7 @@ struct context_entry {
 static struct err *make_context(struct builder *b, const struct service *s,
 				const struct cert_pair *cert, struct tls_context **ret)
 {
+	static const str h2[] = { STR_INIT("h2") };
 	struct tls_store *store CLEANUP(tls_store_drop) = NULL;
 	struct tls_client_options o = {
 		.protocols = UPSTREAM_TLS,
@@ -305,6 +312,8 @@ static struct err *make_context(struct builder *b, const struct service *s,
 		.cert = cert ? cert->certs[0] : NULL,
 	};
 
+	if (is_grpc(s))
+		o.alpn = (strs){ (str *)(uintptr_t)h2, COUNT(h2) };
 	if (o.verify) {
 		PASS(trusted_store(b, s, &store));
 		o.store = store;
@@ -368,6 +377,7 @@ static struct err *plan_service(struct builder *b, const struct service *s)
 		      str_is(s->protocol, "tls");
 
 	p->service = s;
+	p->is_grpc = is_grpc(s);
 	p->default_port = is_tls ? 443 : 80;
 	p->retries = s->retries == FIELD_UNSET_INT ? 5 : (unsigned)s->retries;
 	if (g) {
@@ -420,6 +430,7 @@ static struct err *plan_routes(struct builder *b)
 		p->is_grpc = has_protocol(r, "grpc") || has_protocol(r, "grpcs");
 		p->is_tls = has_protocol(r, "tls");
 		p->is_tls_passthrough = has_protocol(r, "tls_passthrough");
+		p->is_grpcs_only = p->is_grpc && !has_protocol(r, "grpc");
 		p->is_https_only = has_protocol(r, "https") && !has_protocol(r, "http");
 		if (p->service && !p->service->service->enabled)
 			continue;

@@ -29,9 +29,10 @@ struct service_plan {
 	const struct service *service;
 	struct balancer *balancer;
 	const struct upstream *upstream; /* when the host names one, else NULL */
-	struct tls_context *tls;         /* https, tls: held by the snapshot; NULL: plain */
+	struct tls_context *tls;         /* https, grpcs, tls: held by the snapshot; NULL: plain */
 	uint64_t tls_identity;
 	bool verify_name;
+	bool is_grpc;          /* its targets speak HTTP/2 */
 	uint16_t default_port; /* 80 or 443: not shown in Host */
 	unsigned retries;
 };
@@ -43,6 +44,7 @@ struct route_plan {
 	bool is_https_only;                 /* https without http */
 	bool is_tls, is_tls_passthrough;    /* of streams: what may be done with TLS */
 	bool is_grpc;
+	bool is_grpcs_only; /* grpcs without grpc */
 };
 
 /* A certificate entity, read when a client first asks for it: a gateway may hold

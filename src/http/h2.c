@@ -48,7 +48,7 @@ struct h2 {
 	double nuisance;
 	int64_t nuisance_ms;
 	unsigned in_use; /* streams that have a user */
-	bool is_leaving, is_over;
+	bool is_greeted, is_leaving, is_over;
 };
 
 struct h2_stream {
@@ -58,6 +58,7 @@ struct h2_stream {
 	struct list link;  /* in one of h2's lists */
 	deadline until;    /* while coming or going */
 	struct arena *arena;
+	struct http_limits limits; /* of its head */
 	struct h2_head head;
 	struct buf in; /* [in_at, n): of the body, came and not read */
 	size_t in_at;
@@ -84,6 +85,7 @@ static struct h2_stream *stream_new(struct h2 *h, int32_t id)
 
 	s->h2 = h;
 	s->id = id;
+	s->limits = h->o.limits;
 	s->arena = arena_new();
 	list_init(&s->link);
 	return s;
@@ -154,9 +156,10 @@ static bool is_nuisance(struct h2 *h)
 	return ++h->nuisance > NUISANCE_MOST;
 }
 
+/* A server that we chose may ask as often as it likes: some measure their round trips so. */
 static int annoyed(struct h2 *h)
 {
-	if (!is_nuisance(h))
+	if (!h->o.is_server || !is_nuisance(h))
 		return 0;
 	nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
 	return 0;
@@ -204,16 +207,14 @@ static bool add_trailer(struct h2_stream *s, str name, str value)
 static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uint8_t *name,
 		     size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *user)
 {
-	struct h2 *h = user;
 	struct h2_stream *s = find(session, f->hd.stream_id);
 	str n = str_at((const char *)name, name_n), v = str_at((const char *)value, value_n);
 	bool ok;
 
-	(void)flags;
+	(void)flags, (void)user;
 	if (!s || f->hd.type != NGHTTP2_HEADERS)
 		return 0;
-	ok = s->has_head ? add_trailer(s, n, v)
-			 : h2_head_add(&s->head, s->arena, n, v, &h->o.limits);
+	ok = s->has_head ? add_trailer(s, n, v) : h2_head_add(&s->head, s->arena, n, v, &s->limits);
 	return ok ? 0 : malformed(session, f->hd.stream_id);
 }
 
@@ -252,6 +253,13 @@ static void head_came(struct h2 *h, struct h2_stream *s, bool is_end)
 	}
 }
 
+static void greeted(struct h2 *h)
+{
+	if (!h->is_greeted && h->o.on_greeted)
+		h->o.on_greeted(h->o.arg);
+	h->is_greeted = true;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
 	struct h2 *h = user;
@@ -274,6 +282,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user
 		return 0;
 	case NGHTTP2_WINDOW_UPDATE: /* large downloads live of them */
 		return 0;
+	case NGHTTP2_SETTINGS:
+		if (!(f->hd.flags & NGHTTP2_FLAG_ACK))
+			greeted(h);
+		return annoyed(h);
 	default:
 		return annoyed(h);
 	}
@@ -388,6 +400,8 @@ static int send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *
 	if (n)
 		put(h, s->out->data + s->begin, n);
 	s->begin += (uint32_t)n;
+	if (h->nuisance >= 1) /* who takes what we have may measure how long it is on its way */
+		h->nuisance--;
 	if (s->begin == s->end)
 		block_put(&s->out);
 	if (s->end - s->begin <= STREAM_OUT / 2)
@@ -846,6 +860,12 @@ static void forget_input(struct h2_stream *s)
 	s->in_at = 0;
 }
 
+/* Of a client: what is left to be said or heard is of no use to anybody. */
+static bool is_abandoned(const struct h2 *h, const struct h2_stream *s)
+{
+	return !h->o.is_server && (!s->is_eof || s->out);
+}
+
 static void stream_close(struct sock *k, bool is_reset)
 {
 	struct h2_stream *s = k->stream;
@@ -858,7 +878,7 @@ static void stream_close(struct sock *k, bool is_reset)
 		h->in_use--;
 		if (!s->is_closed)
 			move_for(s, &h->going, h->o.send_ms);
-		if (!s->is_closed && (is_reset || !s->is_ended || (!h->o.is_server && !s->is_eof)))
+		if (!s->is_closed && (is_reset || !s->is_ended || is_abandoned(h, s)))
 			nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
 						  is_reset && h->o.is_server
 							  ? NGHTTP2_INTERNAL_ERROR
@@ -900,7 +920,7 @@ ssize_t h2_take_request(struct sock *k, struct arena *a, struct http_request *re
 
 	if (!s->h2)
 		return stream_ended(k);
-	n = h2_head_request(&s->head, a, s->has_body, &s->h2->o.limits, ret);
+	n = h2_head_request(&s->head, a, s->has_body, &s->limits, ret);
 	h2_head_done(&s->head);
 	return n;
 }
@@ -916,9 +936,7 @@ ssize_t h2_take_response(struct sock *k, struct arena *a, enum http_method metho
 		io_clear(&k->io, IO_READ);
 		return HTTP_MORE;
 	}
-	if (!s->h2)
-		return stream_ended(k);
-	return h2_head_response(&s->head, a, s->has_body, &s->h2->o.limits, method, ret);
+	return h2_head_response(&s->head, a, s->has_body, &s->limits, method, ret);
 }
 
 bool h2_open(struct h2 *h, const struct http_headers *fields, bool has_body, struct sock *ret)
@@ -994,4 +1012,11 @@ const char *h2_reset_reason(const struct sock *k)
 	const struct h2_stream *s = k->stream;
 
 	return nghttp2_http2_strerror(s->reset);
+}
+
+bool h2_is_refused(const struct sock *k)
+{
+	const struct h2_stream *s = k->stream;
+
+	return s->reset == NGHTTP2_REFUSED_STREAM;
 }

@@ -30,6 +30,8 @@ struct h2_options {
 	/* Server: a request's head is here.  Called on h2_run()'s fiber; has to h2_accept() the
 	 * stream, may start fibers, must not suspend. */
 	void (*on_request)(void *arg, struct h2_stream *s);
+	/* Client: the other side has introduced itself, so h2_most() is known.  Called once. */
+	void (*on_greeted)(void *arg);
 	void *arg;
 };
 
@@ -93,6 +95,10 @@ str h2_trailers(const struct sock *s);
 
 /* Why a stream was reset, as RFC 9113 §7 names it; "NO_ERROR" when it was not. */
 const char *h2_reset_reason(const struct sock *s);
+
+/* Was it reset before the other side did anything for it?  Then it may be sent again
+ * (RFC 9113 §8.7). */
+bool h2_is_refused(const struct sock *s);
 
 /* The first bytes of a connection that speaks HTTP/2 (RFC 9113 §3.4). */
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -129,7 +129,7 @@ bool req_is_grpc(const struct req *r)
 {
 	const struct http_header *type = http_get(&r->in.headers, HTTP_CONTENT_TYPE);
 
-	return type && str_starts(type->value, STR("application/grpc"));
+	return r->in.is_h2 && type && str_starts(type->value, STR("application/grpc"));
 }
 
 int64_t req_started_ms(const struct req *r)

@@ -3,32 +3,15 @@
 #include "serve/phases.h"
 
 #include "base/json.h"
+#include "serve/grpc.h"
 
 /* ---- answering ----------------------------------------------------------------------- */
 
-/* What gRPC's clients are told for a status of HTTP. */
-static int grpc_status(int status)
+/* Without a body. */
+static enum verdict respond_grpc(struct req *r, int status, str message)
 {
-	/* clang-format off */
-	static const struct {
-		int http, grpc;
-	} rows[] = {
-		{ 200, 0 }, { 400, 3 }, { 401, 16 }, { 403, 7 },  { 404, 5 },  { 409, 6 },
-		{ 429, 8 }, { 499, 1 }, { 500, 13 }, { 501, 12 }, { 503, 14 }, { 504, 4 },
-	};
-	/* clang-format on */
-
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		if (rows[i].http == status)
-			return rows[i].grpc;
-	}
-	return 2; /* unknown */
-}
-
-static void tell_grpc(struct req *r, int status, str message)
-{
-	reply_set_header(r, STR("grpc-status"), str_fmt(r->arena, "%d", grpc_status(status)));
-	reply_set_header(r, STR("grpc-message"), message);
+	grpc_tell(r->arena, reply_headers(r), grpc_status_of(status), message);
+	return respond(r, status, STR("application/grpc"), STR(""));
 }
 
 enum verdict respond(struct req *r, int status, str type, str body)
@@ -53,10 +36,8 @@ enum verdict respond_error(struct req *r, int status, const char *format, ...)
 	va_start(args, format);
 	message = str_vfmt(r->arena, format, args);
 	va_end(args);
-	if (req_is_grpc(r)) {
-		tell_grpc(r, status, message);
-		return respond(r, status, STR("application/grpc"), STR(""));
-	}
+	if (req_is_grpc(r))
+		return respond_grpc(r, status, message);
 	body = error_answer(r->arena, message, req_header(r, STR("Accept")), &type);
 	return respond(r, status, type, body);
 }
@@ -69,15 +50,19 @@ enum verdict respond_message(struct req *r, int status, const char *format, ...)
 	va_start(args, format);
 	message = str_vfmt(r->arena, format, args);
 	va_end(args);
-	if (req_is_grpc(r)) {
-		tell_grpc(r, status, message);
-		return respond(r, status, STR("application/grpc"), STR(""));
-	}
+	if (req_is_grpc(r))
+		return respond_grpc(r, status, message);
 	return respond(r, status, error_json_type, error_json(r->arena, message));
 }
 
 enum verdict respond_json(struct req *r, int status, const struct value *v)
 {
+	const struct value *message = value_get(v, "message");
+
+	if (req_is_grpc(r))
+		return respond_grpc(r, status,
+				    message && message->kind == VALUE_STRING ? message->s
+									     : STR_NONE);
 	return respond(r, status, error_json_type, json_text(r->arena, v, JSON_COMPACT));
 }
 

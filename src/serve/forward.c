@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "serve/tracing.h"
 
+#define STALE_MOST 3 /* shared connections that end under one request for nothing */
+
 enum outcome trial_failed(struct trial *t, int status, enum try_outcome how, const char *why)
 {
 	t->status = status;
@@ -51,9 +53,21 @@ static enum link_end connect_new(struct trial *t, const struct link_target *targ
 	enum link_end end;
 
 	client_watch(r->client);
-	end = link_open(r->proxy->links, target, deadline_in(timeout_ms), &t->link, why);
+	if (r->service->is_grpc)
+		end = link_join(r->proxy->links, target, deadline_in(timeout_ms), &t->link, why);
+	else
+		end = link_open(r->proxy->links, target, deadline_in(timeout_ms), &t->link, why);
 	client_unwatch(r->client);
 	return end;
+}
+
+static enum link_end open_link(struct trial *t, const struct link_target *target, const char **why)
+{
+	struct links *links = t->r->proxy->links;
+
+	if (!t->r->service->is_grpc && link_take(links, target, &t->link))
+		return LINK_OK;
+	return connect_new(t, target, why);
 }
 
 static enum outcome connect_to(struct trial *t)
@@ -72,8 +86,7 @@ static enum outcome connect_to(struct trial *t)
 
 	if (s->tls)
 		target.server_name = server_name(r);
-	end = link_take(r->proxy->links, &target, &t->link) ? LINK_OK
-							    : connect_new(t, &target, &why);
+	end = open_link(t, &target, &why);
 	r->connect_ms = loop_now_ms() - start;
 	if (end == LINK_OK) {
 		tracing_try_connected(r);
@@ -228,14 +241,26 @@ static void told_of_failure(const struct trial *t)
 		  STRV(r->in.method_name), STRV(r->in.target), STRV(r->in.host));
 }
 
+/* A connection from before that had ended unseen, or was about to, is nobody's failure.  But
+ * one that is shared may do so only so often: its target may refuse everybody. */
+static bool is_stale(const struct trial *t, unsigned *shared_ones)
+{
+	const struct link *k = t->link;
+
+	if (!k || !k->is_reused || t->how != TRY_BROKEN)
+		return false;
+	return !k->shared || (*shared_ones)++ < STALE_MOST;
+}
+
 static void try_targets(struct trial *t)
 {
 	struct req *r = t->r;
+	unsigned shared_ones = 0;
 
 	for (unsigned tries = 0;; tries++) {
 		enum pick_result p = pick(r);
 		enum outcome a;
-		bool is_stale, is_last;
+		bool is_nothing, is_last;
 
 		if (p == PICK_CANCELLED) {
 			client_is_gone(r);
@@ -248,7 +273,8 @@ static void try_targets(struct trial *t)
 		r->is_proxied = true;
 		note_upstream(r);
 		a = attempt(t);
-		is_stale = t->link && t->link->is_reused && t->how == TRY_BROKEN;
+		is_nothing = a == OUTCOME_FAILED && is_stale(t, &shared_ones);
+		sender_stop(t);
 		link_close(&t->link);
 		note_status(r, a == OUTCOME_FAILED ? t->status : r->upstream_code);
 		if (a == OUTCOME_OK)
@@ -258,19 +284,19 @@ static void try_targets(struct trial *t)
 			return;
 		}
 		told_of_failure(t);
-		if (is_stale)
+		if (is_nothing)
 			tracing_try_forget(r);
 		else
 			tracing_try_failed(r, t->status);
-		is_last = !may_repeat(t) || (!is_stale && tries >= r->service->retries);
-		if (!is_stale) /* what the client is told counts too */
+		is_last = !may_repeat(t) || (!is_nothing && tries >= r->service->retries);
+		if (!is_nothing) /* what the client is told counts too */
 			balance_report(r->service->balancer, &r->pick, t->how,
 				       is_last && !r->upstream_code ? t->status : 0);
 		if (is_last) {
 			reply_failure(r, t->status);
 			return;
 		}
-		if (is_stale) /* an old connection that had ended unseen is nobody's failure */
+		if (is_nothing)
 			tries--;
 	}
 }
@@ -283,6 +309,7 @@ void forward(struct req *r)
 		try_targets(&t);
 	balance_done(r->service->balancer, &r->pick);
 	block_put(&t.block);
+	buf_done(&t.kept);
 	if (t.is_spooled)
 		spool_done(&t.spool);
 }

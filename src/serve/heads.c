@@ -192,14 +192,12 @@ static void add_forwarded(struct out *o, const struct req *r, enum http_name id,
 		add_field(o, http_name_text(id), value);
 }
 
-static void add_forwarded_all(struct out *o, const struct req *r)
+/* What the client said, and who it is behind that. */
+static void add_forwarded_for(struct out *o, const struct req *r)
 {
 	const struct http_headers *in = &r->in.headers;
 	const struct http_header *h = http_get(in, HTTP_X_FORWARDED_FOR);
-	const struct http_header *port =
-		r->client->is_trusted ? http_get(in, HTTP_X_FORWARDED_PORT) : NULL;
 
-	ADD(o, "X-Forwarded-For: ");
 	for (unsigned i = 0; h && i < in->n; i++) {
 		if (in->v[i].id != HTTP_X_FORWARDED_FOR || in->v[i].value.n == 0)
 			continue;
@@ -207,7 +205,30 @@ static void add_forwarded_all(struct out *o, const struct req *r)
 		ADD(o, ", ");
 	}
 	add(o, h ? r->peer_ip : r->client_ip);
-	ADD(o, "\r\n");
+}
+
+/* The same as text of its own. */
+static str forwarded_for(const struct req *r)
+{
+	char *text = arena_bytes(r->arena, size_of(&r->in.headers) + r->peer_ip.n + r->client_ip.n);
+	struct out o = { .p = text };
+
+	add_forwarded_for(&o, r);
+	return str_at(text, (size_t)(o.p - text));
+}
+
+static void add_forwarded_all(struct out *o, const struct req *r)
+{
+	const struct http_header *port =
+		r->client->is_trusted ? http_get(&r->in.headers, HTTP_X_FORWARDED_PORT) : NULL;
+
+	if (unlikely(o->fields)) {
+		add_field(o, STR("X-Forwarded-For"), forwarded_for(r));
+	} else {
+		ADD(o, "X-Forwarded-For: ");
+		add_forwarded_for(o, r);
+		ADD(o, "\r\n");
+	}
 	add_forwarded(o, r, HTTP_X_FORWARDED_PROTO, r->client->is_tls ? STR("https") : STR("http"));
 	add_forwarded(o, r, HTTP_X_FORWARDED_HOST, r->host);
 	if (port && port->value.n)
@@ -248,15 +269,12 @@ static bool is_own_for_upstream(enum http_name id)
 
 static void add_connection_for_upstream(struct out *o, const struct http_headers *in)
 {
-	const struct http_header *te = http_get(in, HTTP_TE);
 	const struct http_header *upgrade = http_get(in, HTTP_UPGRADE);
 
 	if (upgrade && str_is_ci(upgrade->value, "websocket"))
 		ADD(o, "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
 	else
 		ADD(o, "Connection: keep-alive\r\n");
-	if (te && http_list_has(te->value, STR("trailers")))
-		ADD(o, "TE: trailers\r\n");
 }
 
 static void add_client_fields(struct out *o, const struct http_headers *in)
@@ -292,6 +310,8 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 	ADD(&o, " HTTP/1.1\r\n");
 	add_field(&o, STR("Host"), host);
 	add_connection_for_upstream(&o, in);
+	if (wants_trailers(r))
+		ADD(&o, "TE: trailers\r\n");
 	add_forwarded_all(&o, r);
 	if (length >= 0)
 		add_number(&o, STR("Content-Length"), length);
@@ -300,6 +320,22 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 	add_client_fields(&o, in);
 	ADD(&o, "\r\n");
 	return out_close(&o, ret_n);
+}
+
+void fields_for_upstream(const struct req *r, int64_t length, struct http_headers *ret)
+{
+	struct out o = { .arena = r->arena, .fields = ret };
+
+	add_field(&o, STR(":method"), req_method(r));
+	add_field(&o, STR(":scheme"), r->service->tls ? STR("https") : STR("http"));
+	add_field(&o, STR(":authority"), host_for_upstream(r));
+	add_field(&o, STR(":path"), r->upstream_path);
+	if (wants_trailers(r))
+		add_field(&o, STR("te"), STR("trailers"));
+	add_forwarded_all(&o, r);
+	if (length >= 0)
+		add_number(&o, STR("content-length"), length);
+	add_client_fields(&o, &r->in.headers);
 }
 
 /* ---- to the client -------------------------------------------------------------- */

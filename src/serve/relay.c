@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "http/h2.h"
 #include "serve/phases.h"
 
 #define MAX_INTERIM 16                     /* 1xx answers in front of the real one */
@@ -21,10 +22,9 @@
 
 /* ---- the head -------------------------------------------------------------------------- */
 
-/* Until the target says something: 1, or an end; BODY_WATCHED when the client hangs up
- * first.  A client that has not been registered with the poller yet is left alone for
- * the first moments, in which most answers come: a system call less. */
-static ssize_t await_answer(struct trial *t, deadline until)
+/* A client that has not been registered with the poller yet is left alone for the first
+ * moments, in which most answers come: a system call less. */
+ssize_t await_answer(struct trial *t, deadline until)
 {
 	struct io *client = &t->r->client->sock.io, *target = &t->link->sock.io;
 	struct io_want want[2] = { { target, IO_READ }, { client, IO_HUP } };
@@ -72,6 +72,8 @@ enum outcome receive_head(struct trial *t)
 	size_t scanned = 0;
 	int interim = 0;
 
+	if (t->link->shared)
+		return receive_stream_head(t);
 	t->begin = t->end = 0;
 	for (;;) {
 		ssize_t n = HTTP_MORE;
@@ -104,13 +106,18 @@ enum outcome receive_head(struct trial *t)
 }
 
 /* How the body is framed for this client. */
-static enum http_body framing_for_client(struct req *r, const struct http_response *response)
+static enum http_body framing_for_client(const struct trial *t)
 {
+	const struct http_response *response = &t->response;
+	struct req *r = t->r;
+	bool is_stream = t->link->shared != NULL; /* trailers may follow an empty body */
+
 	if (r->in.method == HTTP_HEAD || r->status == 204 || r->status == 304)
 		return HTTP_BODY_NONE;
-	if (response->body == HTTP_BODY_LENGTH && !plugins_change_body(r))
+	if (response->body == HTTP_BODY_LENGTH && !plugins_change_body(r) &&
+	    (!is_stream || response->length))
 		return HTTP_BODY_LENGTH;
-	if (response->body == HTTP_BODY_NONE)
+	if (response->body == HTTP_BODY_NONE && !(is_stream && plugins_change_body(r)))
 		return HTTP_BODY_NONE;
 	if (r->in.is_h2)
 		return HTTP_BODY_TO_CLOSE;
@@ -143,6 +150,7 @@ static void take_response(struct trial *t)
 /* What flows to the client. */
 struct outflow {
 	struct req *r;
+	const struct trial *t;
 	bool is_buffered;
 	bool is_behind; /* the spool holds what the client has not taken */
 	struct spool spool;
@@ -250,6 +258,8 @@ static ssize_t next_piece(struct outflow *o, struct body *b, int64_t read_ms, ch
 		struct io_want watch = { client, o->is_behind ? IO_WRITE : IO_HUP };
 		ssize_t n = body_next(b, read_ms, &watch, ret);
 
+		if (n == NET_TIMEOUT && sender_moved_ms(o->t) + read_ms > loop_now_ms())
+			continue;
 		if (n != BODY_WATCHED)
 			return n;
 		if (!o->is_behind || !drain_some(o)) {
@@ -285,6 +295,15 @@ static void count(struct req *r, const struct iovec *iov, int n, ssize_t body_by
 	r->body_bytes_sent += (uint64_t)body_bytes;
 }
 
+/* Behind a body of HTTP/2: for a client that speaks it too, for plugins, and for others who
+ * want them. */
+static void take_trailers(struct outflow *o, struct body *b)
+{
+	o->r->trailers = str_copy(o->r->arena, h2_trailers(&o->t->link->sock));
+	if (b->trailers)
+		buf_add_str(b->trailers, o->r->trailers);
+}
+
 /* The body, behind the head.  True when all of it was received and sent or kept. */
 static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 		       enum http_body framing, struct body *b)
@@ -309,6 +328,8 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 						  STRV(r->upstream_addr));
 				return false;
 			}
+			if (b->is_done && o->t->link->shared)
+				take_trailers(o, b);
 			if (r->run && framing != HTTP_BODY_NONE) {
 				str sent = plugins_body_filter(r, str_at(piece, (size_t)got),
 							       b->is_done);
@@ -334,9 +355,23 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
+/* The answer's body as it comes, behind what came with its head.  That of a stream ends with
+ * the stream, for trailers may follow. */
+static void start_body(struct trial *t, struct body *b, bool is_none)
+{
+	char *p = t->block ? t->block->data : NULL;
+	enum http_body kind = is_none ? HTTP_BODY_NONE : t->response.body;
+
+	if (t->link->shared && kind != HTTP_BODY_NONE)
+		kind = HTTP_BODY_TO_CLOSE;
+	body_init(b, &t->link->sock, t->block, p ? p + t->begin : NULL, p ? p + t->end : NULL, kind,
+		  t->response.length);
+}
+
 /* The target's connection is free: back to the pool when all is well with it. */
 static void end_link(struct trial *t, bool is_whole, const struct body *b)
 {
+	sender_stop(t);
 	if (is_whole && t->response.keep_alive && t->is_request_over && b->at == b->end)
 		link_keep(&t->link);
 	else
@@ -353,10 +388,11 @@ static bool takes_all(const struct trial *t, enum http_body framing)
 static enum outcome relay_answer(struct trial *t)
 {
 	struct req *r = t->r;
-	enum http_body framing = framing_for_client(r, &t->response);
+	enum http_body framing = framing_for_client(t);
 	struct outflow o = {
 		.r = r,
-		.is_buffered = r->route->route->response_buffering,
+		.t = t,
+		.is_buffered = r->route->route->response_buffering && !t->link->shared,
 		.send_ms = r->proxy->shared->settings->proxy_http.send_timeout,
 	};
 	struct block *head;
@@ -368,9 +404,8 @@ static enum outcome relay_answer(struct trial *t)
 	head = head_for_client(r, framing, t->response.length, &n);
 	if (!head)
 		return trial_failed(t, 502, TRY_BROKEN, "sent too big a head");
-	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
-		  framing == HTTP_BODY_NONE ? HTTP_BODY_NONE : t->response.body,
-		  t->response.length);
+	sender_commit(t);
+	start_body(t, &b, framing == HTTP_BODY_NONE);
 	buf_init(&trailers, 0);
 	if (wants_trailers(r))
 		b.trailers = &trailers;
@@ -379,7 +414,7 @@ static enum outcome relay_answer(struct trial *t)
 	end_link(t, is_whole && takes_all(t, framing), &b);
 	body_done(&b);
 	is_whole = is_whole && drain_all(&o);
-	if (r->in.is_h2)
+	if (trailers.n)
 		r->trailers = str_copy(r->arena, buf_str(&trailers));
 	if (o.is_behind)
 		spool_done(&o.spool);
@@ -398,8 +433,7 @@ static enum outcome relay_head(struct trial *t)
 	bool is_tunnel = t->response.status == 101;
 	struct body b;
 
-	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
-		  t->response.body, t->response.length);
+	start_body(t, &b, false);
 	end_link(t, !is_tunnel && body_discard(&b, DROP_MOST, SOON_MS), &b);
 	body_done(&b);
 	reply_whole(r, STR(""));
@@ -411,20 +445,17 @@ static enum outcome relay_gathered(struct trial *t)
 {
 	struct req *r = t->r;
 	int64_t read_ms = timeout_of(r->service->service->read_timeout);
-	enum http_body kind = framing_for_client(r, &t->response) == HTTP_BODY_NONE
-				      ? HTTP_BODY_NONE
-				      : t->response.body;
+	enum http_body framing = framing_for_client(t);
 	struct buf all CLEANUP(buf_done);
 	struct body b;
 	char *piece;
 	ssize_t n;
 
 	buf_init(&all, LIMIT_PLUGIN_BODY);
-	body_init(&b, &t->link->sock, t->block, t->block->data + t->begin, t->block->data + t->end,
-		  kind, t->response.length);
+	start_body(t, &b, framing == HTTP_BODY_NONE);
 	while ((n = body_next(&b, read_ms, NULL, &piece)) > 0)
 		buf_add(&all, piece, (size_t)n);
-	end_link(t, n == 0 && takes_all(t, kind), &b);
+	end_link(t, n == 0 && takes_all(t, framing), &b);
 	body_done(&b);
 	if (n < 0 || all.is_full)
 		return trial_failed(t, 502, TRY_BROKEN,
@@ -488,7 +519,7 @@ enum outcome relay(struct trial *t)
 	take_response(t);
 	if (t->response.status == 101)
 		tunnel_keep_reply(t->r);
-	if (plugins_want_whole(t->r))
+	if (plugins_want_whole(t->r) && !t->link->shared)
 		return relay_gathered(t);
 	plugins_header_filter(t->r);
 	if (plugins_drop_body(t->r) || is_head_alone(t))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway's own answers. */
+#include "serve/grpc.h"
 #include "serve/phases.h"
 
 #define DISCARD_MOST (64 * 1024) /* of a body nobody wants, to keep the connection */
@@ -72,14 +73,30 @@ static void start_headers(struct req *r, str content_type)
 		http_add_id(r->arena, &r->reply, HTTP_CONTENT_TYPE, content_type);
 }
 
+void reply_grpc(struct req *r, int status, int grpc_status, str message)
+{
+	start_headers(r, STR("application/grpc"));
+	grpc_tell(r->arena, &r->reply, grpc_status, message);
+	send_reply(r, status, STR(""));
+}
+
 void reply_message(struct req *r, int status, const char *message)
 {
+	if (req_is_grpc(r)) {
+		reply_grpc(r, status, grpc_status_of(status), str_of(message));
+		return;
+	}
 	start_headers(r, STR("application/json; charset=utf-8"));
 	send_reply(r, status, error_json(r->arena, str_of(message)));
 }
 
+/* Without a type, it is of the request's kind. */
 void reply_answer(struct req *r, int status, str type, str body)
 {
+	if (!type.n && req_is_grpc(r)) {
+		reply_grpc(r, status, grpc_status_of(status), body);
+		return;
+	}
 	start_headers(r, type);
 	send_reply(r, status, body);
 }
@@ -87,8 +104,13 @@ void reply_answer(struct req *r, int status, str type, str body)
 void reply_page(struct req *r, int status)
 {
 	const struct http_request *in = r->in.method_name.n ? &r->in : NULL;
-	str type, body = error_page(r->arena, status, in, r->proxy->shared->error_type, &type);
+	str type, body;
 
+	if (req_is_grpc(r)) {
+		reply_grpc(r, status, grpc_status_of(status), error_text(r->arena, status));
+		return;
+	}
+	body = error_page(r->arena, status, in, r->proxy->shared->error_type, &type);
 	start_headers(r, type);
 	send_reply(r, status, body);
 }
@@ -119,6 +141,10 @@ void reply_redirect(struct req *r, int status, str location)
 
 void reply_upgrade(struct req *r, const char *protocols, const char *message)
 {
+	if (req_is_grpc(r)) { /* HTTP/2 has no upgrades */
+		reply_message(r, 426, message);
+		return;
+	}
 	start_headers(r, STR("application/json; charset=utf-8"));
 	http_add_id(r->arena, &r->reply, HTTP_UPGRADE, str_of(protocols));
 	send_reply(r, 426, error_json(r->arena, str_of(message)));

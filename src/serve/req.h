@@ -56,7 +56,7 @@ struct req {
 		reply; /* fields of the reply; framing and connection are left out when written */
 	int upstream_code; /* status of the upstream's answer; 0: none */
 	int tried_status;  /* of the last try: the answer's, or 502 or 504 */
-	str trailers;      /* of HTTP/2: lines that follow the body */
+	str trailers;      /* lines that follow the body, once it was read to its end */
 	uint64_t bytes_sent, body_bytes_sent;
 	uint64_t bytes_tunnelled; /* from the client, behind a 101 */
 	int64_t answered_ms;      /* the reply's head was ready */
@@ -91,6 +91,8 @@ void note_upstream(struct req *r); /* the target at hand, for the access log */
 /* heads.c: heads as bytes in a block of their own; NULL when too large. */
 enum { LENGTH_NONE = -1, LENGTH_CHUNKED = -2 }; /* instead of a Content-Length */
 struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *ret_n);
+/* The same head as fields of HTTP/2; length may be LENGTH_NONE. */
+void fields_for_upstream(const struct req *r, int64_t length, struct http_headers *ret);
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n);
 str host_for_upstream(const struct req *r);                   /* the Host of the current pick */
@@ -100,7 +102,8 @@ bool wants_trailers(const struct req *r); /* did the client say TE: trailers? */
 
 /* reply.c: answers of the gateway itself. */
 void reply_message(struct req *r, int status, const char *message) SUSPENDS; /* in JSON */
-void reply_answer(struct req *r, int status, str type, str body) SUSPENDS;   /* of a plugin */
+void reply_grpc(struct req *r, int status, int grpc_status, str message) SUSPENDS;
+void reply_answer(struct req *r, int status, str type, str body) SUSPENDS; /* of a plugin */
 void reply_page(struct req *r, int status) SUSPENDS;    /* error page, its type by Accept */
 void reply_failure(struct req *r, int status) SUSPENDS; /* a page, or what a plugin wants */
 void reply_whole(struct req *r, str body) SUSPENDS;     /* the upstream's answer in one piece */

@@ -15,8 +15,7 @@ static int64_t body_timeout(const struct req *r)
 	return r->proxy->shared->settings->proxy_http.client_body_timeout;
 }
 
-/* What ended the client's side while its body was being read. */
-static enum outcome client_failed(struct trial *t, ssize_t end)
+enum outcome client_failed(struct trial *t, ssize_t end)
 {
 	struct req *r = t->r;
 
@@ -105,7 +104,7 @@ bool take_body(struct trial *t)
 		return true;
 	if (!body_invite(r))
 		end = OUTCOME_GONE;
-	else if (r->route->route->request_buffering)
+	else if (r->route->route->request_buffering && !r->service->is_grpc)
 		end = buffer_body(t);
 	if (end == OUTCOME_FAILED) {
 		reply_failure(r, t->status);
@@ -266,6 +265,8 @@ enum outcome send_request(struct trial *t)
 	bool is_early;
 	uint32_t n;
 
+	if (t->link->shared)
+		return send_stream(t);
 	head = head_for_upstream(t->r, length_to_send(t), &n);
 	if (!head)
 		return trial_failed(t, 500, TRY_ANSWERED, "the head is too large");

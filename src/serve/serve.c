@@ -90,6 +90,28 @@ static enum verdict insist_on_tls(struct req *r)
 	return DONE;
 }
 
+/* gRPC stands on HTTP/2, and says of itself what it is. */
+static enum verdict insist_on_grpc(struct req *r)
+{
+	const struct http_header *type = http_get(&r->in.headers, HTTP_CONTENT_TYPE);
+
+	if (!r->route->is_grpc)
+		return NEXT;
+	if (!type || !str_starts(type->value, STR("application/grpc"))) {
+		reply_message(r, 415, "Non-gRPC request matched gRPC route");
+		return DONE;
+	}
+	if (!r->in.is_h2) {
+		reply_upgrade(r, "HTTP/2", "Please use HTTP2 protocol");
+		return DONE;
+	}
+	if (r->route->is_grpcs_only && !str_is_ci(scheme_seen(r), "https")) {
+		reply_grpc(r, 200, 1, STR("gRPC request matched gRPCs route"));
+		return DONE;
+	}
+	return NEXT;
+}
+
 static enum verdict find_route(struct req *r)
 {
 	struct route_query q = {
@@ -108,20 +130,18 @@ static enum verdict find_route(struct req *r)
 	}
 	r->route = snapshot_route(r->snap, r->match.route);
 	r->service = r->route->service;
-	if (insist_on_tls(r) == DONE)
-		return DONE;
-	if (r->route->is_grpc && !r->in.is_h2) { /* HTTP/2 is what gRPC stands on */
-		reply_upgrade(r, "HTTP/2", "Please use HTTP2 protocol");
-		return DONE;
-	}
-	return NEXT;
+	return insist_on_tls(r) == DONE ? DONE : insist_on_grpc(r);
 }
 
+/* The name of a method of gRPC is the whole path, whatever the route makes of it. */
 static void build_path(struct req *r)
 {
 	str base = r->service ? r->service->service->path : STR_NONE;
 
-	r->upstream_path = route_upstream_path(r->arena, &r->match, base, r->path);
+	if (r->service && r->service->is_grpc)
+		r->upstream_path = uri_escape(r->arena, r->path);
+	else
+		r->upstream_path = route_upstream_path(r->arena, &r->match, base, r->path);
 	r->forwarded_prefix = route_stripped_prefix(&r->match, r->path);
 }
 

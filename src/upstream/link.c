@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "upstream/link.h"
+#include "upstream/priv.h"
 
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 
 #define SWEEP_MS  1000 /* how often idle times are looked at */
-#define BUCKETS   256
 #define KEY_BYTES 320
-
-struct pool {
-	struct pool *next; /* of its bucket */
-	uint64_t hash;
-	struct list idle;
-	unsigned idle_count, in_use;
-	size_t key_size;
-	char key[];
-};
-
-struct links {
-	struct links_options options;
-	struct pool *buckets[BUCKETS];
-	struct list by_age; /* idle links, those that end first in front */
-	struct timer sweep;
-	bool is_closing;
-};
 
 /* ---- pools ------------------------------------------------------------------ */
 
@@ -60,7 +42,7 @@ static size_t key_of(const struct link_target *t, char key[KEY_BYTES])
 	return add_bytes(key, n, t->server_name.s, t->server_name.n);
 }
 
-static struct pool *pool_get(struct links *l, const struct link_target *t)
+struct pool *pool_get(struct links *l, const struct link_target *t)
 {
 	char key[KEY_BYTES];
 	size_t n = key_of(t, key);
@@ -76,13 +58,14 @@ static struct pool *pool_get(struct links *l, const struct link_target *t)
 	p->key_size = n;
 	memcpy(p->key, key, n);
 	list_init(&p->idle);
+	list_init(&p->shared);
 	p->next = *bucket;
 	*bucket = p;
 	return p;
 }
 
-/* Forgets a pool that nothing uses: addresses come and go. */
-static void pool_leave(struct links *l, struct pool *p)
+/* Addresses come and go. */
+void pool_leave(struct links *l, struct pool *p)
 {
 	struct pool **at = &l->buckets[p->hash % BUCKETS];
 
@@ -172,6 +155,7 @@ struct links *links_new(const struct links_options *o)
 
 	l->options = *o;
 	list_init(&l->by_age);
+	list_init(&l->resting);
 	timer_init(&l->sweep, sweep);
 	return l;
 }
@@ -181,6 +165,7 @@ void links_close_idle(struct links *l)
 	l->is_closing = true;
 	list_for_each (&l->by_age, struct link, in_order, k)
 		close_idle(k);
+	shared_close_idle(l);
 	timer_clear(&l->sweep);
 }
 
@@ -208,30 +193,30 @@ static enum link_end end_of_connect(enum net_end e)
 	return e == NET_TIMEOUT ? LINK_TIMEOUT : e == NET_CANCELLED ? LINK_CANCELLED : LINK_REFUSED;
 }
 
-static enum link_end connect_new(struct link *k, const struct link_target *t, deadline until,
-				 const char **why)
+enum link_end link_connect(struct sock *s, const struct link_target *t, deadline until,
+			   const char **why)
 {
-	enum net_end e = sock_connect(&k->sock, t->address, until);
+	enum net_end e = sock_connect(s, t->address, until);
 	struct err *err = NULL;
 
 	if (e != NET_EOF) {
-		*why = e == NET_TIMEOUT ? "timed out" : sock_error(&k->sock);
+		*why = e == NET_TIMEOUT ? "timed out" : sock_error(s);
 		return end_of_connect(e);
 	}
 	if (t->preface.n) {
-		ssize_t sent = sock_write(&k->sock, t->preface.s, t->preface.n, until);
+		ssize_t sent = sock_write(s, t->preface.s, t->preface.n, until);
 
 		if (sent < 0) {
-			*why = sock_error(&k->sock);
+			*why = sock_error(s);
 			return end_of_connect((enum net_end)sent);
 		}
 	}
 	if (!t->tls)
 		return LINK_OK;
 	if (t->before_tls)
-		err = t->before_tls(&k->sock, until);
+		err = t->before_tls(s, until);
 	if (!err)
-		err = tls_connect(&k->sock, t->tls, t->server_name, t->verify_name, until);
+		err = tls_connect(s, t->tls, t->server_name, t->verify_name, until);
 	if (!err)
 		return LINK_OK;
 	*why = err_root(err)->text;
@@ -252,6 +237,19 @@ bool link_take(struct links *l, const struct link_target *t, struct link **ret)
 	return k != NULL;
 }
 
+struct link *link_new(struct links *l, struct pool *p)
+{
+	struct link *k = MEM_NEW(struct link);
+
+	k->home = l;
+	k->pool = p;
+	k->sock.io.fd = -1;
+	list_init(&k->in_pool);
+	list_init(&k->in_order);
+	p->in_use++;
+	return k;
+}
+
 enum link_end link_open(struct links *l, const struct link_target *t, deadline until,
 			struct link **ret, const char **why)
 {
@@ -263,14 +261,8 @@ enum link_end link_open(struct links *l, const struct link_target *t, deadline u
 		*ret = k;
 		return LINK_OK;
 	}
-	k = MEM_NEW(struct link);
-	k->home = l;
-	k->pool = p;
-	k->sock.io.fd = -1;
-	list_init(&k->in_pool);
-	list_init(&k->in_order);
-	p->in_use++;
-	end = connect_new(k, t, until, why);
+	k = link_new(l, p);
+	end = link_connect(&k->sock, t, until, why);
 	if (end != LINK_OK) {
 		link_close(&k);
 		return end;
@@ -287,6 +279,8 @@ void link_close(struct link **ref)
 		return;
 	*ref = NULL;
 	sock_close(&k->sock);
+	if (k->shared)
+		shared_leave(k->shared);
 	k->pool->in_use--;
 	pool_leave(k->home, k->pool);
 	mem_free(k);
@@ -312,7 +306,7 @@ void link_keep_for(struct link **ref, int64_t idle_ms)
 	struct link *k = *ref;
 	struct links *l = k->home;
 
-	if (l->is_closing || l->options.pool_size == 0 || sock_is_stale(&k->sock) ||
+	if (k->shared || l->is_closing || l->options.pool_size == 0 || sock_is_stale(&k->sock) ||
 	    (l->options.max_requests && k->requests >= l->options.max_requests)) {
 		link_close(ref);
 		return;

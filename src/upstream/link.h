@@ -5,12 +5,18 @@
  * makes two connections different: address, and for TLS the server name and
  * the identity of the settings (client certificate, verification, trust).
  * An idle link is parked: no fiber, no buffer; when the other side closes it or
- * says anything unasked, it is dropped, and so it is after its idle time. */
+ * says anything unasked, it is dropped, and so it is after its idle time.
+ *
+ * Where a target speaks HTTP/2, a link is a stream of a connection that several share
+ * (shared.c): link_join() instead of link_open(), then link_begin() with the request's
+ * head.  Its sock is the stream's (http/h2.h). */
 #pragma once
 
+#include "http/http.h"
 #include "net/tls.h"
 
 struct links;
+struct shared;
 
 struct links_options {
 	unsigned pool_size;    /* idle links per pool; 0: none are kept */
@@ -46,9 +52,10 @@ struct link {
 	struct list in_pool;  /* while idle: newest first */
 	struct list in_order; /* while idle: all of the loop, those that end first in front */
 	deadline idle_until;
-	unsigned requests; /* sent over it so far */
-	void *user;        /* its user's own, while in use */
-	bool is_reused;    /* this time it came from the pool */
+	unsigned requests;     /* sent over it so far */
+	void *user;            /* its user's own, while in use */
+	struct shared *shared; /* it is, or will be, a stream of that; else NULL */
+	bool is_reused;        /* this time it came from the pool */
 };
 
 enum link_end { LINK_OK, LINK_REFUSED, LINK_TIMEOUT, LINK_CANCELLED, LINK_TLS_FAILED };
@@ -64,3 +71,19 @@ enum link_end link_open(struct links *l, const struct link_target *t, deadline u
 void link_keep(struct link **l); /* back to the pool, or closed when it may not */
 void link_keep_for(struct link **l, int64_t idle_ms); /* with an idle time of its own */
 void link_close(struct link **l);                     /* takes NULL; leaves NULL */
+
+/* ---- streams of shared connections ------------------------------------------------- */
+
+/* A place on a connection of HTTP/2: on one that stands when that has room, else on a new
+ * one, which all that wait for it share.  With TLS the other side must agree to speak it.
+ * `why` is borrowed, until the next call. */
+enum link_end link_join(struct links *l, const struct link_target *t, deadline until,
+			struct link **ret, const char **why) SUSPENDS;
+
+/* Begins the request, at once after link_join(): its head, pseudo-fields first; what is
+ * written to the sock follows.  False: the connection takes none any more. */
+bool link_begin(struct link *k, const struct http_headers *fields, bool has_body);
+
+/* The target has ended the stream without having looked at the request: it may be sent again,
+ * whatever it was. */
+bool link_is_refused(const struct link *k);
