@@ -104,7 +104,7 @@ def test_metadata_goes_both_ways_and_headers_of_the_gateway_with_it(h2c, grpc_or
     assert seen['x-mine'] == "'yes'" and seen['x-bytes-bin'] == "b'\\x01\\x02'"
     assert seen['x-forwarded-proto'] == "'http'" and seen['x-forwarded-for'] == "'127.0.0.1'"
     assert seen['x-forwarded-path'] == "'/test.Echo/Meta'"
-    assert 0 < float(seen['left']) <= SOON
+    assert 0 < float(seen['left']) < SOON + 1
     initial = dict(call.initial_metadata())
     assert initial['initial'] == 'here' and initial['via'].startswith('gibbon/')
     assert int(initial['x-kong-proxy-latency']) >= 0 <= int(initial['x-kong-upstream-latency'])
@@ -161,7 +161,7 @@ def test_a_client_that_cancels_ends_the_call_at_the_server(h2c, grpc_origin, cli
     g = h2c(to(grpc_service(origin)))
     c = client(g.proxy)
     waiting = c.Wait.future(b'1', timeout=SOON)
-    wait_for(lambda: origin.calls, 'the call to be there')
+    wait_for(lambda: origin.waiting, 'the call to be there')
     waiting.cancel()
     wait_for(lambda: origin.cancelled == [b'1'], 'the call to be cancelled')
     stream = c.WaitStream(b'2', timeout=SOON)
@@ -169,7 +169,7 @@ def test_a_client_that_cancels_ends_the_call_at_the_server(h2c, grpc_origin, cli
     stream.cancel()
     wait_for(lambda: origin.cancelled == [b'1', b'2'], 'the stream to be cancelled')
     with pytest.raises(grpc.RpcError) as failed:
-        c.Wait(b'3', timeout=0.3)
+        c.Wait(b'3', timeout=2)
     assert failed.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     wait_for(lambda: origin.cancelled == [b'1', b'2', b'3'], 'the deadline to be seen')
     assert c.Unary(b'still here', timeout=SOON) == b'still here'

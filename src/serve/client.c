@@ -292,9 +292,13 @@ static enum turn next_turn(struct req *r)
 static void start_body(struct req *r)
 {
 	struct client *c = r->client;
-	size_t n = c->connection ? 0 : r->head_size; /* a stream's head is not in the block */
+	size_t n = r->head_size;
 	char *front, *end;
 
+	if (c->connection) { /* nothing came ahead, and who needs a block gets one */
+		body_init(&r->body, &c->sock, NULL, NULL, NULL, r->in.body, r->in.length);
+		return;
+	}
 	if (!c->block) {
 		body_init(&r->body, &c->sock, NULL, NULL, NULL, HTTP_BODY_NONE, 0);
 		return;

@@ -44,8 +44,6 @@ static void run_stream(void *arg)
 	struct req *r = req_new(c, a);
 	ssize_t n = h2_take_request(&c->sock, a, &r->in);
 
-	if (n > 0 && r->in.body != HTTP_BODY_NONE)
-		c->block = block_get(BLOCK_SMALL);
 	if (n > 0 || n <= -100) {
 		client_serve(r, n);
 		end_answer(r);

@@ -80,11 +80,24 @@ static enum outcome spool_body(struct trial *t)
 	return n < 0 ? client_failed(t, n) : OUTCOME_OK;
 }
 
+/* A stream has no block that its head came in. */
+static void give_block(struct req *r)
+{
+	struct body *b = &r->body;
+
+	if (b->head || b->at != b->end)
+		return;
+	b->head = r->client->block = block_get(BLOCK_SMALL);
+	b->at = b->end = b->head->data;
+}
+
 static enum outcome buffer_body(struct trial *t)
 {
 	ssize_t end = 0;
 
-	t->is_gathered = body_gather(&t->r->body, body_timeout(t->r), &t->gathered, &end);
+	give_block(t->r);
+	if (t->r->body.head)
+		t->is_gathered = body_gather(&t->r->body, body_timeout(t->r), &t->gathered, &end);
 	if (end != 0)
 		return client_failed(t, end);
 	return t->is_gathered ? OUTCOME_OK : spool_body(t);

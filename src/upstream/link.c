@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Connections that one request at a time uses, and where they rest in between. */
 #include "upstream/priv.h"
 
 #include "base/log.h"

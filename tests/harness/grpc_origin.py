@@ -18,7 +18,7 @@ class GrpcOrigin:
         options = list(options)
         if streams is not None:
             options.append(('grpc.max_concurrent_streams', streams))
-        self.calls, self.cancelled = [], []
+        self.calls, self.waiting, self.cancelled = [], [], []
         self.go_on = threading.Event()
         self.server = grpc.server(futures.ThreadPoolExecutor(workers), options=options,
                                   handlers=[Handler(self)])
@@ -79,6 +79,7 @@ class GrpcOrigin:
     def wait(self, request, context):
         """Until it is told to go on, or the call is over."""
         over = threading.Event()
+        self.waiting.append(request)
         if not context.add_callback(over.set):
             over.set()
         while not self.go_on.is_set() and not over.is_set():
