@@ -166,6 +166,7 @@ def test_a_client_that_cancels_ends_the_call_at_the_server(h2c, grpc_origin, cli
     wait_for(lambda: origin.cancelled == [b'1'], 'the call to be cancelled')
     stream = c.WaitStream(b'2', timeout=SOON)
     assert next(stream) == b'begun'
+    wait_for(lambda: b'2' in origin.waiting, 'the stream to wait')
     stream.cancel()
     wait_for(lambda: origin.cancelled == [b'1', b'2'], 'the stream to be cancelled')
     with pytest.raises(grpc.RpcError) as failed:
