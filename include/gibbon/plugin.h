@@ -57,6 +57,7 @@
 #include "model/rows.h"
 #include "net/tls_crypto.h"
 #include "observe/metrics.h"
+#include "observe/syslog.h"
 #include "observe/trace.h"
 #include "usage/usage.h"
 
@@ -341,6 +342,18 @@ struct log_severities {
 };
 struct log_severities log_severities_of(str least, str good, str client_error, str server_error);
 int log_severity(const struct req *r, const struct log_severities *s);
+
+/* Rows of the four; what is behind T goes for each of them. */
+/* clang-format off */
+#define ROW_SEVERITY_(T, m, def_, help_, ...) \
+	F_STR(T, m, .def = def_, .help = help_, \
+	      .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), __VA_ARGS__)
+#define ROWS_SEVERITY(T, ...) \
+	ROW_SEVERITY_(T, log_level, J("info"), "The least severity that is sent.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, successful_severity, J("info"), "Severity of replies below 400.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, client_errors_severity, J("info"), "Severity of those from 400 to 499.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, server_errors_severity, J("info"), "Severity of those from 500 on.", __VA_ARGS__)
+/* clang-format on */
 
 struct req_figures {
 	int64_t request_ms, upstream_ms, kong_ms; /* upstream_ms: -1 when not proxied */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines as datagrams to a syslog server, in the form of RFC 3164 that nginx
  * sends: "<190>Nov 24 06:46:30 host nginx: line". */
+#include "observe/syslog.h"
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/uri.h"
@@ -12,7 +14,6 @@
 
 #define TAG_MAX     32
 #define PORT_SYSLOG 514
-#define HEAD_MAX    384
 
 struct syslog_sink {
 	int fd;
@@ -23,7 +24,7 @@ struct syslog_sink {
 	char hostname[256];
 	int64_t second; /* head is of */
 	int head_n;
-	char head[HEAD_MAX];
+	char head[SYSLOG_HEAD_MAX];
 };
 
 /* clang-format off */
@@ -166,18 +167,24 @@ void syslog_sink_close(struct syslog_sink **s)
 
 /* ---- sending --------------------------------------------------------------------------- */
 
-static int write_head(const struct syslog_sink *s, int severity, int64_t second,
-		      char head[HEAD_MAX])
+int syslog_head(char head[SYSLOG_HEAD_MAX], int priority, int64_t second, const char *hostname,
+		const char *tag)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t at = (time_t)second;
 	struct tm tm;
 
 	localtime_r(&at, &tm);
-	return snprintf(head, HEAD_MAX,
-			"<%d>%.3s %2d %02d:%02d:%02d %s%s%s: ", s->facility * 8 + severity,
+	return snprintf(head, SYSLOG_HEAD_MAX, "<%d>%.3s %2d %02d:%02d:%02d %s%s%s: ", priority,
 			months + 3 * (tm.tm_mon % 12), tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-			s->has_hostname ? s->hostname : "", s->has_hostname ? " " : "", s->tag);
+			hostname ? hostname : "", hostname ? " " : "", tag);
+}
+
+static int write_head(const struct syslog_sink *s, int severity, int64_t second,
+		      char head[SYSLOG_HEAD_MAX])
+{
+	return syslog_head(head, s->facility * 8 + severity, second,
+			   s->has_hostname ? s->hostname : NULL, s->tag);
 }
 
 static int send_both(const struct syslog_sink *s, str head, str line)
@@ -209,7 +216,7 @@ int syslog_sink_send(struct syslog_sink *s, str line)
 
 int syslog_sink_send_at(const struct syslog_sink *s, int severity, str line)
 {
-	char head[HEAD_MAX];
+	char head[SYSLOG_HEAD_MAX];
 	int n = write_head(s, severity, clock_wall_s(), head);
 
 	return send_both(s, str_at(head, (size_t)n), line);

@@ -29,10 +29,7 @@ static const struct field conf_fields[] = {
 	F_INT(T, port,    .def = J(514), .between = J([0, 65535]), .help = "Its port."),
 	F_STR(T, key,     .required = true, .is_referenceable = true, .is_encrypted = true, .help = "Loggly's customer token."),
 	F_STRS(T, tags,   .is_set = true, .def = J(["kong"]), .elements = FIELD(FIELD_STRING), .help = "Tags of the entries."),
-	F_STR(T, log_level, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "The least severity that is sent."),
-	F_STR(T, successful_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of replies below 400."),
-	F_STR(T, client_errors_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 400 to 499."),
-	F_STR(T, server_errors_severity, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 500 on."),
+	ROWS_SEVERITY(T),
 	F_NUM(T, timeout, .def = J(10000), .help = "Milliseconds to find the server, and to send."),
 	ROW_LOG_FIELDS(T),
 	F_END
@@ -49,11 +46,8 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.connect_ms = (int64_t)c->timeout,
 		.send_ms = (int64_t)c->timeout,
 	};
-	size_t refused;
 
-	PASS(peer_send_datagrams(&p, entries, n, &refused));
-	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for a datagram", refused)
-		       : NULL;
+	return peer_send_entries(&p, entries, n);
 }
 
 static struct err *prepare(struct arena *a, void *conf)

@@ -7,7 +7,6 @@
 #include <gibbon/plugin.h>
 
 #include <stdlib.h>
-#include <time.h>
 
 #define BATCH   128
 #define TIMEOUT 1000
@@ -27,10 +26,7 @@ const struct plugin plugin_syslog;
 /* clang-format off */
 #define T struct conf
 static const struct field conf_fields[] = {
-	F_STR(T, log_level, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "The least severity that is sent."),
-	F_STR(T, successful_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of replies below 400."),
-	F_STR(T, client_errors_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 400 to 499."),
-	F_STR(T, server_errors_severity, .required = true, .def = J("info"), .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), .help = "Severity of those from 500 on."),
+	ROWS_SEVERITY(T, .required = true),
 	ROW_LOG_FIELDS(T),
 	F_STR(T, facility, .required = true, .def = J("user"), .one_of = J(["auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), .help = "Facility of the entries."),
 	F_END
@@ -53,11 +49,9 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.host = str_fmt(a, "unix:%s", elsewhere && *elsewhere ? elsewhere : SOCKET),
 		.send_ms = TIMEOUT,
 	};
-	size_t refused;
 
 	(void)conf;
-	PASS(peer_send_datagrams(&p, entries, n, &refused));
-	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for syslog", refused) : NULL;
+	return peer_send_entries(&p, entries, n);
 }
 
 static int facility_of(str word)
@@ -87,16 +81,10 @@ static struct err *prepare(struct arena *a, void *conf)
 
 static str line(struct req *r, const struct conf *c, int severity)
 {
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	time_t now = clock_wall_s();
-	struct tm tm;
-	str head;
+	char head[SYSLOG_HEAD_MAX];
 
-	localtime_r(&now, &tm);
-	head = str_fmt(req_arena(r),
-		       "<%d>%.3s %2d %02d:%02d:%02d kong: ", c->facility_number * 8 + severity,
-		       months + 3 * (tm.tm_mon % 12), tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	return str_cat(req_arena(r), head, log_text(r, c->custom_fields_by_lua));
+	syslog_head(head, c->facility_number * 8 + severity, clock_wall_s(), NULL, "kong");
+	return str_cat(req_arena(r), str_of(head), log_text(r, c->custom_fields_by_lua));
 }
 
 static enum verdict on_log(struct req *r, const void *conf)

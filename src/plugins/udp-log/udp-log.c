@@ -35,11 +35,8 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.connect_ms = (int64_t)c->timeout,
 		.send_ms = (int64_t)c->timeout,
 	};
-	size_t refused;
 
-	PASS(peer_send_datagrams(&p, entries, n, &refused));
-	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for a datagram", refused)
-		       : NULL;
+	return peer_send_entries(&p, entries, n);
 }
 
 static struct err *prepare(struct arena *a, void *conf)
