@@ -49,6 +49,7 @@
 #include "clients/peer.h"
 #include "clients/queue.h"
 #include "clients/redis.h"
+#include "http/authorization.h"
 #include "http/cookies.h"
 #include "http/http.h"
 #include "http/multipart.h"
@@ -345,14 +346,14 @@ int log_severity(const struct req *r, const struct log_severities *s);
 
 /* Rows of the four; what is behind T goes for each of them. */
 /* clang-format off */
-#define ROW_SEVERITY_(T, m, def_, help_, ...) \
-	F_STR(T, m, .def = def_, .help = help_, \
+#define ROW_SEVERITY_(T, m, help_, ...) \
+	F_STR(T, m, .def = J("info"), .help = help_, \
 	      .one_of = J(["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]), __VA_ARGS__)
 #define ROWS_SEVERITY(T, ...) \
-	ROW_SEVERITY_(T, log_level, J("info"), "The least severity that is sent.", __VA_ARGS__), \
-	ROW_SEVERITY_(T, successful_severity, J("info"), "Severity of replies below 400.", __VA_ARGS__), \
-	ROW_SEVERITY_(T, client_errors_severity, J("info"), "Severity of those from 400 to 499.", __VA_ARGS__), \
-	ROW_SEVERITY_(T, server_errors_severity, J("info"), "Severity of those from 500 on.", __VA_ARGS__)
+	ROW_SEVERITY_(T, log_level, "The least severity that is sent.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, successful_severity, "Severity of replies below 400.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, client_errors_severity, "Severity of those from 400 to 499.", __VA_ARGS__), \
+	ROW_SEVERITY_(T, server_errors_severity, "Severity of those from 500 on.", __VA_ARGS__)
 /* clang-format on */
 
 struct req_figures {

@@ -90,24 +90,15 @@ static void finish(struct arena *a, struct value *doc, const struct schema_optio
 
 /* ---- access ---------------------------------------------------------------------------- */
 
-/* The name and the password of "Basic dXNlcjpwYXNz". */
 static bool read_header(struct req *r, const char *name, const struct conf *conf, str *ret_user,
 			str *ret_password)
 {
-	str header = str_trim(req_header(r, str_of(name))), text;
-	ptrdiff_t colon;
-	bool is_basic = str_starts(header, STR("Basic")) || str_starts(header, STR("basic"));
+	str header = req_header(r, str_of(name));
 
 	if (header.s && conf->hide_credentials)
 		req_remove_header(r, str_of(name));
-	if (!is_basic || !base64_decode(req_arena(r), str_trim(str_from(header, 5)), &text))
-		return false;
-	colon = str_find(text, ':', 0);
-	if (colon <= 0)
-		return false;
-	*ret_user = str_part(text, 0, (size_t)colon);
-	*ret_password = str_from(text, (size_t)colon + 1);
-	return true;
+	return authorization_pair(req_arena(r), header, STR("Basic"), ret_user, ret_password) &&
+	       ret_user->n && ret_password->s;
 }
 
 static bool authenticate(struct req *r, const struct conf *conf)

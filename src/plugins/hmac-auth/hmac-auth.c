@@ -5,7 +5,7 @@
  * date that is not too far from now keeps a request from being sent again for ever, and
  * a Digest ties the body to it.  What is signed is the request as it came, whatever other
  * plugins made of its query.  Fails closed. */
-#include <gibbon/plugin.h>
+#include "plugins/hmac-auth/params.h"
 
 #define CANNOT   "HMAC signature cannot be verified"
 #define NOT_SAME "HMAC signature does not match"
@@ -68,66 +68,16 @@ static const struct field conf_fields[] = {
 #undef T
 /* clang-format on */
 
-/* hmac username="jo", algorithm="hmac-sha256", headers="date request-line", signature="..." */
-struct params {
-	str username, algorithm, headers, signature;
-};
-
 /* ---- reading ------------------------------------------------------------------------- */
 
-static void skip_space(str *rest)
-{
-	while (rest->n && (*rest->s == ' ' || *rest->s == '\t'))
-		*rest = str_from(*rest, 1);
-}
-
-/* Takes `name="..."` off the front; what is between the quotes is not empty. */
-static bool take(str *rest, const char *name, str *ret)
-{
-	size_t n = strlen(name);
-	ptrdiff_t end;
-
-	skip_space(rest);
-	if (!str_starts(*rest, str_of(name)) || !str_starts(str_from(*rest, n), STR("=\"")))
-		return false;
-	*rest = str_from(*rest, n + 2);
-	end = str_find(*rest, '"', 0);
-	if (end <= 0)
-		return false;
-	*ret = str_part(*rest, 0, (size_t)end);
-	*rest = str_from(*rest, (size_t)end + 1);
-	return true;
-}
-
-static bool take_comma(str *rest)
-{
-	if (!rest->n || *rest->s != ',')
-		return false;
-	*rest = str_from(*rest, 1);
-	return true;
-}
-
-static bool read_header(str header, struct params *ret)
-{
-	str rest = str_trim(header);
-
-	if (!str_starts(rest, STR("hmac")) && !str_starts(rest, STR("Hmac")))
-		return false;
-	rest = str_from(rest, 4);
-	return take(&rest, "username", &ret->username) && take_comma(&rest) &&
-	       take(&rest, "algorithm", &ret->algorithm) && take_comma(&rest) &&
-	       take(&rest, "headers", &ret->headers) && take_comma(&rest) &&
-	       take(&rest, "signature", &ret->signature);
-}
-
 /* Proxy-Authorization first; what is read is hidden if that is wanted. */
-static bool read_params(struct req *r, const struct conf *conf, struct params *ret)
+static bool read_params(struct req *r, const struct conf *conf, struct hmac_params *ret)
 {
 	static const char *const names[] = { "Proxy-Authorization", "Authorization" };
 
 	for (size_t i = 0; i < COUNT(names); i++) {
 		str name = str_of(names[i]);
-		bool is_read = read_header(req_header(r, name), ret);
+		bool is_read = hmac_params_read(req_header(r, name), ret);
 
 		if (conf->hide_credentials && (is_read || i + 1 == COUNT(names)))
 			req_remove_header(r, name);
@@ -161,7 +111,7 @@ static bool is_signed_field(str headers, str name)
 	return false;
 }
 
-static bool may_be_used(const struct conf *conf, const struct params *p)
+static bool may_be_used(const struct conf *conf, const struct hmac_params *p)
 {
 	for (size_t i = 0; i < conf->enforce_headers.n; i++) {
 		if (!is_signed_field(p->headers, conf->enforce_headers.v[i]))
@@ -209,7 +159,7 @@ static const struct {
 #define SIGNED_MAX                                                                                 \
 	((size_t)1 << 20) /* bytes that are signed: fields may be named again and again */
 
-static bool is_signed(struct req *r, const struct params *p, str secret)
+static bool is_signed(struct req *r, const struct hmac_params *p, str secret)
 {
 	struct buf text CLEANUP(buf_done) = { 0 };
 	str rest = p->headers, name, signature;
@@ -250,7 +200,7 @@ static bool is_digest_good(struct req *r, str body)
 static const char *authenticate(struct req *r, const struct conf *conf, bool *ret_answered)
 {
 	const struct hmac_credential *found;
-	struct params p = { 0 };
+	struct hmac_params p = { 0 };
 	struct credential *by;
 	str body;
 

@@ -5,7 +5,7 @@
  * token that says another one is refused before any key is touched, so a public key is
  * never taken for a shared secret.  Tokens are looked for in the query, in cookies and
  * in headers, everywhere; two different ones are refused.  Fails closed. */
-#include <gibbon/plugin.h>
+#include "plugins/jwt/token.h"
 
 #define TOKENS_MAX 64 /* looked at; more are too many anyway */
 
@@ -93,8 +93,7 @@ static const struct check plugin_checks[] = {
 struct jwt {
 	struct req *r;
 	const struct conf *conf;
-	str token, signed_part, signature;
-	const struct value *header, *claims;
+	struct jwt_token token;
 };
 
 /* ---- looking for it --------------------------------------------------------------------- */
@@ -130,28 +129,6 @@ static void look_in_query(struct jwt *j, struct tokens *t)
 	}
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* What comes after "Bearer" and white space, wherever that is. */
-static str bearer(str header)
-{
-	for (size_t i = 0; i + 7 < header.n; i++) {
-		size_t at = i + 6;
-
-		if ((header.s[i] != 'B' && header.s[i] != 'b') ||
-		    !str_eq(str_part(header, i + 1, at), STR("earer")) || !is_space(header.s[at]))
-			continue;
-		while (at < header.n && is_space(header.s[at]))
-			at++;
-		if (at < header.n)
-			return str_from(header, at);
-	}
-	return STR_NONE;
-}
-
 static void look_everywhere(struct jwt *j, struct tokens *t)
 {
 	look_in_query(j, t);
@@ -162,99 +139,14 @@ static void look_everywhere(struct jwt *j, struct tokens *t)
 			add(t, cookie);
 	}
 	for (size_t i = 0; i < j->conf->header_names.n; i++) {
-		str token = bearer(req_header(j->r, j->conf->header_names.v[i]));
+		str token = jwt_bearer(req_header(j->r, j->conf->header_names.v[i]));
 
 		if (token.n)
 			add(t, token);
 	}
 }
 
-/* ---- reading it ---------------------------------------------------------------------------- */
-
-static struct value *read_part(struct arena *a, str part)
-{
-	struct value *v = NULL;
-	struct err *e;
-	str text;
-
-	if (!base64url_decode(a, part, BASE64URL_FREE, &text))
-		return NULL;
-	e = json_parse(a, text, &v);
-	if (e) {
-		err_forget();
-		return NULL;
-	}
-	return v;
-}
-
-static bool is_text(const struct value *v)
-{
-	return v && v->kind == VALUE_STRING;
-}
-
-/* The algorithms, and what checks each. */
-/* clang-format off */
-static const struct algorithm {
-	const char *name;
-	enum { SHARED, RSA, ECDSA } how;
-	enum hash_kind hash;
-} algorithms[] = {
-	{ "HS256", SHARED, HASH_SHA256 }, { "HS384", SHARED, HASH_SHA384 }, { "HS512", SHARED, HASH_SHA512 },
-	{ "RS256", RSA,    HASH_SHA256 }, { "RS384", RSA,    HASH_SHA384 }, { "RS512", RSA,    HASH_SHA512 },
-	{ "ES256", ECDSA,  HASH_SHA256 }, { "ES384", ECDSA,  HASH_SHA384 },
-};
-/* clang-format on */
-
-static const struct algorithm *algorithm_of(str name)
-{
-	for (size_t i = 0; i < COUNT(algorithms); i++) {
-		if (str_is(name, algorithms[i].name))
-			return &algorithms[i];
-	}
-	return NULL;
-}
-
-/* NULL, or what is wrong with it. */
-static const char *read_token(struct jwt *j)
-{
-	struct arena *a = req_arena(j->r);
-	ptrdiff_t first = str_find(j->token, '.', 0);
-	ptrdiff_t second = first < 0 ? -1 : str_find(j->token, '.', (size_t)first + 1);
-	const struct value *alg;
-
-	if (second < 0)
-		return "invalid JSON";
-	j->signed_part = str_part(j->token, 0, (size_t)second);
-	j->header = read_part(a, str_part(j->token, 0, (size_t)first));
-	j->claims = read_part(a, str_part(j->token, (size_t)first + 1, (size_t)second));
-	if (!j->header || !j->claims)
-		return "invalid JSON";
-	alg = value_get(j->header, "alg");
-	if (!is_text(alg) || !algorithm_of(alg->s))
-		return "invalid alg";
-	if (j->claims->kind != VALUE_OBJECT)
-		return "invalid claims";
-	if (!base64url_decode(a, str_from(j->token, (size_t)second + 1), BASE64URL_STRICT,
-			      &j->signature))
-		return "invalid signature";
-	return NULL;
-}
-
 /* ---- checking it ------------------------------------------------------------------------------ */
-
-static bool is_signed(const struct jwt *j, const struct algorithm *algorithm, str key)
-{
-	switch (algorithm->how) {
-	case SHARED:
-		return str_eq_secret(j->signature,
-				     hmac(req_arena(j->r), algorithm->hash, key, j->signed_part));
-	case RSA:
-		return signature_is_rsa(key, algorithm->hash, j->signed_part, j->signature);
-	case ECDSA:
-		return signature_is_ecdsa(key, algorithm->hash, j->signed_part, j->signature);
-	}
-	return false;
-}
 
 static bool number_of(const struct value *v, double *ret)
 {
@@ -276,7 +168,7 @@ static struct value *judge_claims(const struct jwt *j)
 		str name = j->conf->claims_to_verify.v[i];
 		bool is_end = str_is(name, "exp");
 
-		if (!number_of(value_get_str(j->claims, name), &when))
+		if (!number_of(value_get_str(j->token.claims, name), &when))
 			value_set(a, errors, name, value_text(a, "must be a number"));
 		else if (is_end && !(when > now))
 			value_set(a, errors, name, value_text(a, "token expired"));
@@ -284,7 +176,7 @@ static struct value *judge_claims(const struct jwt *j)
 			value_set(a, errors, name, value_text(a, "token not valid yet"));
 	}
 	if (!errors->n && most > 0 &&
-	    (!number_of(value_get(j->claims, "exp"), &when) || when - now > most))
+	    (!number_of(value_get(j->token.claims, "exp"), &when) || when - now > most))
 		value_set(a, errors, STR("exp"),
 			  value_text(a, "exceeds maximum allowed expiration"));
 	return errors->n ? errors : NULL;
@@ -317,26 +209,25 @@ static bool find_token(struct jwt *j, struct refusal *why)
 	if (tokens.n != 1)
 		return refuse(j, why, tokens.n ? "Multiple tokens provided" : "Unauthorized",
 			      STR_NONE);
-	j->token = tokens.v[0];
-	if (!j->token.n)
+	if (!tokens.v[0].n)
 		return refuse(j, why, "Unrecognizable token", STR_NONE);
-	fault = read_token(j);
+	fault = jwt_token_read(req_arena(j->r), tokens.v[0], &j->token);
 	return !fault || refuse(j, why, "Bad token; %", str_of(fault));
 }
 
 static const struct jwt_secret *find_secret(struct jwt *j, struct refusal *why)
 {
 	str name = j->conf->key_claim_name;
-	const struct value *key = value_get_str(j->claims, name);
+	const struct value *key = value_get_str(j->token.claims, name);
 	const struct jwt_secret *found;
 
 	if (!key || (key->kind == VALUE_BOOL && !key->b))
-		key = value_get_str(j->header, name);
+		key = value_get_str(j->token.header, name);
 	if (!key) {
 		refuse(j, why, "No mandatory '%' in claims", name);
 		return NULL;
 	}
-	if (!is_text(key) || !key->s.n) {
+	if (key->kind != VALUE_STRING || !key->s.n) {
 		refuse(j, why, "Invalid '%' in claims", name);
 		return NULL;
 	}
@@ -348,16 +239,17 @@ static const struct jwt_secret *find_secret(struct jwt *j, struct refusal *why)
 
 static bool check_signature(struct jwt *j, const struct jwt_secret *found, struct refusal *why)
 {
-	const struct algorithm *algorithm = algorithm_of(found->algorithm);
+	const struct jwt_algorithm *algorithm = jwt_algorithm_find(found->algorithm);
 	str key;
 
-	if (!algorithm || !str_eq(value_get(j->header, "alg")->s, found->algorithm))
+	if (!algorithm || !str_eq(value_get(j->token.header, "alg")->s, found->algorithm))
 		return refuse(j, why, "Invalid algorithm", STR_NONE);
-	key = algorithm->how == SHARED ? found->secret : found->rsa_public_key;
+	key = algorithm->how == JWT_SHARED ? found->secret : found->rsa_public_key;
 	if (!key.s || (j->conf->secret_is_base64 &&
 		       !base64url_decode(req_arena(j->r), key, BASE64URL_FREE, &key)))
 		return refuse(j, why, "Invalid key/secret", STR_NONE);
-	return is_signed(j, algorithm, key) || refuse(j, why, "Invalid signature", STR_NONE);
+	return jwt_token_is_signed(req_arena(j->r), &j->token, algorithm, key) ||
+	       refuse(j, why, "Invalid signature", STR_NONE);
 }
 
 static bool authenticate(struct jwt *j, struct refusal *why)
@@ -385,7 +277,7 @@ static bool authenticate(struct jwt *j, struct refusal *why)
 	by->identifier = found->key;
 	by->consumer = found->consumer;
 	req_authenticate(j->r, consumer, by);
-	value_set(a, req_shared(j->r), STR("authenticated_jwt_token"), value_str(a, j->token));
+	value_set(a, req_shared(j->r), STR("authenticated_jwt_token"), value_str(a, j->token.text));
 	return true;
 }
 

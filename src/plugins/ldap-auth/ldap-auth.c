@@ -102,23 +102,11 @@ static bool is_name(str s)
 	return s.n > 0;
 }
 
-/* The name and the password of "ldap dXNlcjpwYXNz". */
 static bool read_claim(struct req *r, const struct conf *conf, const char *name, struct claim *ret)
 {
-	str header = str_trim(req_header(r, str_of(name))), text;
-	size_t n = conf->header_type.n;
-	ptrdiff_t colon;
-
-	if (!str_starts_ci(header, conf->header_type) || header.n <= n ||
-	    (header.s[n] != ' ' && header.s[n] != '\t') ||
-	    !base64url_decode(req_arena(r), str_trim(str_from(header, n)), BASE64URL_FREE, &text))
-		return false;
-	colon = str_find(text, ':', 0);
-	if (colon < 0)
-		return false;
-	ret->user = str_part(text, 0, (size_t)colon);
-	ret->password = str_from(text, (size_t)colon + 1);
-	return is_name(ret->user) && ret->password.n;
+	return authorization_pair(req_arena(r), req_header(r, str_of(name)), conf->header_type,
+				  &ret->user, &ret->password) &&
+	       is_name(ret->user) && ret->password.n;
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */

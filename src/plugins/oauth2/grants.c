@@ -453,21 +453,6 @@ struct shown {
 	bool is_by_header;
 };
 
-/* "Basic" anywhere, then base64 of the id and, behind a colon, the secret. */
-static void read_basic(struct grant *g, str header, struct shown *ret)
-{
-	ptrdiff_t at = str_find_str(header, STR("asic")), colon;
-	str pair;
-
-	if (at < 1 || (header.s[at - 1] != 'B' && header.s[at - 1] != 'b') ||
-	    !base64url_decode(g->a, str_trim(str_from(header, (size_t)at + 4)), BASE64URL_FREE,
-			      &pair))
-		return;
-	colon = str_find(pair, ':', 0);
-	ret->id = colon < 0 ? pair : str_part(pair, 0, (size_t)colon);
-	ret->secret = colon < 0 ? STR_NONE : str_from(pair, (size_t)colon + 1);
-}
-
 static struct shown read_client(struct grant *g)
 {
 	struct shown ret = { 0 };
@@ -478,7 +463,7 @@ static struct shown read_client(struct grant *g)
 		ret.secret = text(g, "client_secret");
 	} else if (header.s) {
 		ret.is_by_header = true;
-		read_basic(g, header, &ret);
+		authorization_pair(g->a, header, STR("Basic"), &ret.id, &ret.secret);
 	} else {
 		ret.id = text(g, "client_id");
 	}
