@@ -214,7 +214,8 @@ def gateway_config(origin, routes):
 class Gibbon(Process):
     name = 'gibbon'
 
-    def __init__(self, directory, origin, cert, routes=0, has_log=False, config=None):
+    def __init__(self, directory, origin, cert, routes=0, has_log=False, config=None,
+                 is_stream=False):
         super().__init__(directory)
         self.gateway = Gateway(os.path.join(self.directory, 'prefix'),
                                config or gateway_config(origin, routes), conf={
@@ -231,6 +232,9 @@ class Gibbon(Process):
         })
         self.gateway.write_conf(proxy_listen=self.gateway.conf['proxy_listen'].replace(' ssl ', ' ssl http2 '))
         self.port, self.port_tls = self.gateway.proxy, self.gateway.proxy_tls
+        if is_stream:  # the same ports
+            self.gateway.write_conf(stream_listen=self.gateway.conf['proxy_listen'], proxy_listen='off',
+                                    proxy_stream_access_log='off')
         self.gateway.start(wait=False)
         self.gateway.wait_ready(timeout=60)
         self.process = self.gateway.process

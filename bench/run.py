@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import plugins
+import streams
 from changes import measure_changes
 from load import compare, h2load, measure, medians
 from proxies import DESCRIPTORS, Gibbon, Haproxy, Nginx, Origin, ROOT, gateway_config
@@ -171,7 +172,7 @@ def machine():
            f'{os.uname().release}'
 
 
-def page(options, results, suite, routes, built, changes, idle):
+def page(options, results, suite, streamed, routes, built, changes, idle):
     commit = first_line('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')
     dirty = subprocess.run(['git', '-C', ROOT, 'status', '--porcelain', '-uno', 'src'],
                            capture_output=True, text=True).stdout.strip()
@@ -208,7 +209,7 @@ def page(options, results, suite, routes, built, changes, idle):
             for n in r:
                 if r[n]['errors']:
                     lines.append(f'| {n}: {r[n]["errors"]} |' + ' |' * (2 * len(names)))
-    lines += plugins.page(suite)
+    lines += plugins.page(suite) + streams.page(streamed)
     if routes:
         base = routes[min(routes)]['cpu']
         lines += ['', '## Routes', '', 'Requests spread over all routes.', '',
@@ -244,7 +245,7 @@ def main():
     parser.add_argument('--seconds', type=int, default=5)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='cases, of: '
-                        + ','.join([c[0] for c in CASES] + ['browser', 'plugins', 'logging', 'routes', 'build', 'changes', 'idle']))
+                        + ','.join([c[0] for c in CASES] + ['browser', 'plugins', 'logging', 'routes', 'build', 'changes', 'idle', 'streams']))
     parser.add_argument('--build', type=int, default=100000, help='routes to build')
     parser.add_argument('--idle', type=int, default=10000, help='idle connections')
     parser.add_argument('--out', default=os.path.join(ROOT, 'bench', 'RESULTS.md'))
@@ -282,13 +283,15 @@ def main():
                                              options.rounds)
         if is_wanted('logging'):
             suite |= plugins.measure_logging(folder, origin, cert, options.seconds, options.rounds)
+        streamed = streams.measure_streams(folder, origin, cert, options.seconds, options.rounds) \
+            if is_wanted('streams') else None
         idle = idle_connections(proxies, options.idle) if is_wanted('idle') else None
         routes = many_routes(folder, origin, cert, options.seconds, options.rounds) \
             if is_wanted('routes') else None
         built = build_routes(folder, origin, cert, options.build) if is_wanted('build') else None
         changes = measure_changes(folder, origin, 10000, 10) if is_wanted('changes') else None
         with open(options.out, 'w') as out:
-            out.write(page(options, results, suite, routes, built, changes, idle))
+            out.write(page(options, results, suite, streamed, routes, built, changes, idle))
         print(f'written: {options.out}')
     finally:
         for one in reversed(started):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS through stream_listen: it ends here, or only passes, or begins here towards the service."""
+import os
 import socket
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from harness.client import unverified
 from harness.config import declarative
 from harness.ports import free_port
+from harness.postgres import Postgres
 from harness.streams import TcpOrigin, connect, echo, read_all, stream
 from harness.waits import patience, wait_for
 
@@ -195,3 +197,40 @@ def test_echo_stays_echo(gateway, origin):
         for i in range(200):  # parked and woken in between
             s.sendall(b'%d' % i)
             assert s.recv(100) == b'%d' % i
+
+
+def test_the_end_is_told_however_full_the_way_is(gateway, origin):
+    """A client that reads slowly gets everything, and then TLS's own goodbye."""
+    port = free_port()
+    data = os.urandom(1 << 20) * 8
+    gateway(declarative(stream(origin(lambda s: s.sendall(data)), protocols=['tls'],
+                               destinations=[{'port': port}])),
+            conf={'stream_listen': f'127.0.0.1:{port} ssl'})
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.settimeout(20)
+    sock.connect(('127.0.0.1', port))
+    with unverified().wrap_socket(sock, suppress_ragged_eofs=False) as s:
+        got = bytearray()
+        while piece := s.recv(16384):  # an end without the goodbye raises
+            got += piece
+        assert got == data
+
+
+def test_postgresql_asks_for_tls_in_its_own_way(gateway, certs):
+    """Its first bytes are no ClientHello: over plain TCP they pass, and TLS is between the two."""
+    port = free_port()
+    pair = certs.make('localhost', ['localhost', '127.0.0.1'])
+    server = Postgres().start()
+    try:
+        server.configure(ssl='on', ssl_cert_file=server.take(pair.cert_path, 'server.crt'),
+                         ssl_key_file=server.take(pair.key_path, 'server.key'))
+        gateway(declarative(stream(server.port, protocols=['tcp'], destinations=[{'port': port}])),
+                conf={'stream_listen': f'127.0.0.1:{port}'})
+        done = subprocess.run(
+            ['psql', '-qAtX', f'host=127.0.0.1 port={port} sslmode=verify-full sslrootcert={pair.cert_path} '
+                              f'user=postgres', '-c', 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()'],
+            capture_output=True, text=True, timeout=patience(20))
+        assert done.stdout == 't\n', done.stderr
+    finally:
+        server.end()

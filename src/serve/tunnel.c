@@ -5,8 +5,10 @@ struct direction {
 	struct sock *from, *to;
 	struct block *block; /* only while there is something in it */
 	uint32_t begin, end;
-	bool is_over; /* from has ended and everything was passed on */
-	bool is_bulk; /* the last read filled a small block: a large one is cheaper */
+	bool has_ended; /* from has, which is to be passed on behind the bytes */
+	bool is_over;   /* and it was */
+	bool is_dry;    /* the last read found less than it had room for */
+	bool is_bulk;   /* the last read filled a small block: a large one is cheaper */
 	uint64_t taken;
 };
 
@@ -23,11 +25,14 @@ enum moved { MOVED_NOTHING, MOVED_SOMETHING, MOVED_BROKEN };
 
 /* ---- moving --------------------------------------------------------------------------- */
 
-/* Something to pass on: 1, nothing now: 0, ended or broken: -1 (*ret says which). */
+/* Is there something to pass on?  *ret is set when that will not come any more. */
 static bool read_more(struct direction *d, enum moved *ret)
 {
 	ssize_t n;
 
+	/* The loop remembers this of a socket that it knows, and tells when it gets to know it. */
+	if (d->is_dry && !d->from->io.is_registered)
+		return false;
 	if (!d->block)
 		d->block = block_get(d->is_bulk ? BLOCK_LARGE : BLOCK_SMALL);
 	n = sock_try_read(d->from, d->block->data, d->block->size);
@@ -35,29 +40,51 @@ static bool read_more(struct direction *d, enum moved *ret)
 		d->begin = 0;
 		d->end = (uint32_t)n;
 		d->taken += (uint64_t)n;
+		d->is_dry = (uint32_t)n < d->block->size && !d->from->tls;
 		d->is_bulk = n >= BLOCK_SMALL;
 		return true;
 	}
 	block_put(&d->block);
 	d->begin = d->end = 0;
-	if (n == NET_EOF) {
-		d->is_over = true;
-		*ret = sock_shutdown_write(d->to) == NET_OK ? MOVED_SOMETHING : MOVED_BROKEN;
-	} else if (n != NET_AGAIN) {
+	if (n == NET_EOF)
+		d->has_ended = true;
+	else if (n != NET_AGAIN)
 		*ret = MOVED_BROKEN;
-	}
 	return false;
 }
 
-static enum moved move(struct direction *d)
+/* TLS has to say so, for which there may be no room yet.  When the other direction has ended
+ * before, closing says it. */
+static enum moved pass_end(struct direction *d, const struct direction *other)
+{
+	enum net_end end = other->is_over ? NET_OK : sock_shutdown_write(d->to);
+
+	if (end == NET_AGAIN)
+		return MOVED_NOTHING;
+	d->is_over = true;
+	return end == NET_OK ? MOVED_SOMETHING : MOVED_BROKEN;
+}
+
+/* Something waits for room on the other side. */
+static bool is_held(const struct direction *d)
+{
+	return d->begin < d->end || (d->has_ended && !d->is_over);
+}
+
+static enum moved move(struct direction *d, const struct direction *other)
 {
 	enum moved moved = MOVED_NOTHING;
 
 	while (!d->is_over) {
 		ssize_t n;
 
-		if (d->begin == d->end && !read_more(d, &moved))
+		if (d->begin == d->end && !d->has_ended && !read_more(d, &moved) && !d->has_ended)
 			return moved;
+		if (d->has_ended) {
+			enum moved ended = pass_end(d, other);
+
+			return ended == MOVED_NOTHING ? moved : ended;
+		}
 		n = sock_try_write(d->to, d->block->data + d->begin, d->end - d->begin);
 		if (n == NET_AGAIN)
 			return moved;
@@ -147,7 +174,7 @@ static enum wait wait_on(struct tunnel *t)
 
 		if (d->is_over)
 			continue;
-		if (d->begin < d->end)
+		if (is_held(d))
 			want[n++] = (struct io_want){ &d->to->io, IO_WRITE };
 		else
 			want[n++] = (struct io_want){ &d->from->io, IO_READ };
@@ -158,13 +185,13 @@ static enum wait wait_on(struct tunnel *t)
 void tunnel_run(struct tunnel *t)
 {
 	while (!t->up.is_over || !t->down.is_over) {
-		enum moved a = move(&t->up), z = move(&t->down);
+		enum moved a = move(&t->up, &t->down), z = move(&t->down, &t->up);
 
 		if (a == MOVED_BROKEN || z == MOVED_BROKEN)
 			break;
 		if (a == MOVED_SOMETHING || z == MOVED_SOMETHING)
 			continue;
-		if (!t->up.block && !t->down.block) {
+		if (!is_held(&t->up) && !is_held(&t->down)) {
 			park(t);
 			return;
 		}

@@ -27,7 +27,7 @@ int session_route(struct session *s);
 int session_preread(struct session *s) SUSPENDS;
 int session_pick(struct session *s) SUSPENDS;
 void session_failed(struct session *s, enum try_outcome how, const char *why); /* the try did */
-void session_connected(struct session *s);
+void session_connected(struct session *s); /* the target is there */
 
 int64_t session_timeout_ms(int64_t configured); /* or the default of services */
 

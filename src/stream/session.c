@@ -38,6 +38,19 @@ static uint16_t outside_port(const struct settings *s, uint16_t port)
 	return port;
 }
 
+/* A listener of one address is all that a connection can have come to. */
+static void know_local(struct client *c)
+{
+	const struct listener *l = c->listener;
+	static const struct in6_addr any;
+	bool is_any = l->address.any.sa_family == AF_INET
+			      ? l->address.v4.sin_addr.s_addr == INADDR_ANY
+			      : memcmp(&l->address.v6.sin6_addr, &any, sizeof(any)) == 0;
+
+	if (!c->local.size && !l->is_name && !l->transparent && !is_any)
+		c->local = l->address;
+}
+
 void session_know(struct session *s)
 {
 	struct req *r = &s->r;
@@ -45,6 +58,7 @@ void session_know(struct session *s)
 
 	if (c->told && !c->told->is_local && c->is_trusted)
 		r->client_address = c->told->source;
+	know_local(c);
 	r->peer_ip = ip_text(r->arena, &c->peer);
 	r->client_ip = ip_text(r->arena, &r->client_address);
 	s->facts.port = outside_port(r->proxy->shared->settings, address_port(client_local(c)));
@@ -136,7 +150,8 @@ void session_connected(struct session *s)
 	struct req *r = &s->r;
 
 	tracing_try_connected(r);
-	balance_report(r->service->balancer, &r->pick, TRY_ANSWERED, PROBE_CONNECTED);
+	if (r->service)
+		balance_report(r->service->balancer, &r->pick, TRY_ANSWERED, PROBE_CONNECTED);
 }
 
 void session_failed(struct session *s, enum try_outcome how, const char *why)
@@ -149,7 +164,7 @@ void session_failed(struct session *s, enum try_outcome how, const char *why)
 		  address_port(&r->pick.address), why, STRV(r->client_ip),
 		  STRV(r->client->listener->text));
 	tracing_try_failed(r, how == TRY_TIMED_OUT ? 504 : 502);
-	if (r->service) /* else it was let go, and its health is nobody's */
+	if (r->service) /* else it was let go */
 		balance_report(r->service->balancer, &r->pick, how, 0);
 }
 

@@ -301,6 +301,8 @@ static void pass_back(struct udp_session *u, struct batch *b, int n)
 		come_from(&u->to, m, b->control[i]);
 	}
 	s->r.bytes_sent += send_batch(b->v, n, u->port->fd);
+	if (u->responses == 0) /* connecting says nothing of who is there */
+		session_connected(s);
 	u->responses += n;
 }
 
@@ -422,7 +424,6 @@ static int connect_to(struct udp_session *u)
 		return 502;
 	}
 	io_init(&u->io, fd);
-	session_connected(s);
 	return STEP_ON;
 }
 
