@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -303,3 +304,21 @@ def test_the_configuration_of_the_guide(gateway, origin, redis, certs, tmp_path)
     assert sorted(json.loads(e)['service']['name'] for e in entries.splitlines()) == \
         ['ledger', 'names', 'redis', 'vault']
     names.stop()
+
+
+def test_formats_ports_and_logs_of_ones_own(gateway, origin):
+    port = free_port()
+    there = origin(lambda s: s.sendall(b'here'))
+    gw = started(gateway, [stream(there, protocols=['tcp'], destinations=[{'port': 5432}])],
+                 [f'127.0.0.1:{port}'],
+                 {'port_maps': f'5432:{port}', 'nginx_sproxy_access_log': 'logs/own.log mine',
+                  'nginx_stream_log_format': "mine '$protocol to $upstream_addr from $remote_addr: $status'"})
+    with connect(port) as c:
+        assert read_all(c) == b'here'
+    wait_for(lambda: gw.log('own.log') == f'TCP to 127.0.0.1:{there.port} from 127.0.0.1: 200\n', 'the line')
+    os.rename(os.path.join(gw.prefix, 'logs/own.log'), os.path.join(gw.prefix, 'logs/old.log'))
+    os.kill(gw.master, signal.SIGUSR1)
+    wait_for(lambda: os.path.exists(os.path.join(gw.prefix, 'logs/own.log')), 'the log to be opened again')
+    with connect(port) as c:
+        assert read_all(c) == b'here'
+    wait_for(lambda: gw.log('own.log').count('200\n') == 1, 'the line in the new file')

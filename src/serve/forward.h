@@ -45,12 +45,6 @@ enum outcome trial_failed(struct trial *t, int status, enum try_outcome how, con
 enum outcome trial_ended(struct trial *t, ssize_t end,
 			 const char *doing); /* the upstream's connection did */
 
-/* A timeout in ms, or the default of services. */
-static inline int64_t timeout_of(int64_t configured)
-{
-	return configured > 0 ? configured : 60000;
-}
-
 /* One piece as it is, or as a chunk, with the last one and the trailers behind it when
  * is_last: at most PIECE_IOVS, using `line`. */
 enum { PIECE_IOVS = 5 };

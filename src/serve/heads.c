@@ -175,11 +175,7 @@ static int64_t outside_port(const struct req *r)
 	    str_is(s->client_ip_header, "proxy_protocol"))
 		return address_port(&told->destination);
 
-	for (size_t i = 0; i < s->outside_ports.n; i++) {
-		if (s->outside_ports.v[i].inside == port)
-			return s->outside_ports.v[i].outside;
-	}
-	return port;
+	return settings_outside_port(s, port);
 }
 
 /* A header of a trusted proxy, else our own value (may be none). */

@@ -78,6 +78,12 @@ struct stream_facts {
 	uint64_t upstream_sent;
 };
 
+/* A timeout in ms, or the default of services. */
+static inline int64_t timeout_of(int64_t configured)
+{
+	return configured > 0 ? configured : 60000;
+}
+
 /* serve.c: the whole road; of a request that became a tunnel, all but its end. */
 void serve(struct req *r) SUSPENDS;
 void serve_end(struct req *r) SUSPENDS; /* logs it, and lets go of its configuration */

@@ -543,6 +543,15 @@ struct err *settings_get_fresh(struct arena *a, const struct settings *s, str na
 	return NULL;
 }
 
+uint16_t settings_outside_port(const struct settings *s, uint16_t port)
+{
+	for (size_t i = 0; i < s->outside_ports.n; i++) {
+		if (s->outside_ports.v[i].inside == port)
+			return s->outside_ports.v[i].outside;
+	}
+	return port;
+}
+
 void settings_dns_options(const struct settings *s, struct dns_options *ret)
 {
 	*ret = (struct dns_options){

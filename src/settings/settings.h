@@ -503,6 +503,9 @@ struct pg_files {
 MUST_CHECK struct err *settings_read_pg_files(struct arena *a, const struct settings *s,
 					      struct pg_files *ret);
 
+/* The port as clients know it: port_maps. */
+uint16_t settings_outside_port(const struct settings *s, uint16_t port);
+
 /* How names are resolved. */
 struct dns_options;
 void settings_dns_options(const struct settings *s, struct dns_options *ret);

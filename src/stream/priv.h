@@ -29,8 +29,6 @@ int session_pick(struct session *s) SUSPENDS;
 void session_failed(struct session *s, enum try_outcome how, const char *why); /* the try did */
 void session_connected(struct session *s); /* the target is there */
 
-int64_t session_timeout_ms(int64_t configured); /* or the default of services */
-
 /* The log line and plugins' log; lets go of the snapshot.  The client and the arena are the
  * caller's to end. */
 void session_end(struct session *s, int status) SUSPENDS;

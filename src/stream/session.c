@@ -28,16 +28,6 @@ static str ip_text(struct arena *a, const struct address *at)
 	return str_copy(a, str_at(text, address_ip(at, text)));
 }
 
-/* The port that clients know: port_maps. */
-static uint16_t outside_port(const struct settings *s, uint16_t port)
-{
-	for (size_t i = 0; i < s->outside_ports.n; i++) {
-		if (s->outside_ports.v[i].inside == port)
-			return s->outside_ports.v[i].outside;
-	}
-	return port;
-}
-
 /* A listener of one address is all that a connection can have come to. */
 static void know_local(struct client *c)
 {
@@ -61,7 +51,8 @@ void session_know(struct session *s)
 	know_local(c);
 	r->peer_ip = ip_text(r->arena, &c->peer);
 	r->client_ip = ip_text(r->arena, &r->client_address);
-	s->facts.port = outside_port(r->proxy->shared->settings, address_port(client_local(c)));
+	s->facts.port =
+		settings_outside_port(r->proxy->shared->settings, address_port(client_local(c)));
 }
 
 int session_route(struct session *s)
@@ -114,11 +105,6 @@ int session_preread(struct session *s)
 
 /* ---- targets ------------------------------------------------------------------------------ */
 
-int64_t session_timeout_ms(int64_t configured)
-{
-	return configured > 0 ? configured : 60000;
-}
-
 int session_pick(struct session *s)
 {
 	struct req *r = &s->r;
@@ -128,7 +114,7 @@ int session_pick(struct session *s)
 
 	tracing_try_begins(r);
 	p = balance_pick(r->service->balancer, r->arena, &in,
-			 deadline_in(session_timeout_ms(service->connect_timeout)), &r->pick);
+			 deadline_in(timeout_of(service->connect_timeout)), &r->pick);
 	if (p == PICK_OK) {
 		r->balanced_ms = loop_now_ms();
 		r->is_proxied = true;

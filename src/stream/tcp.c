@@ -93,7 +93,7 @@ static enum link_end open_link(struct session *s, str preface, struct link **ret
 		target.server_name = plan->service->host;
 	}
 	end = link_open(r->proxy->links, &target,
-			deadline_in(session_timeout_ms(plan->service->connect_timeout)), ret, why);
+			deadline_in(timeout_of(plan->service->connect_timeout)), ret, why);
 	r->connect_ms = loop_now_ms() - start;
 	return end;
 }
@@ -152,7 +152,7 @@ static int begin(struct session *s)
 		status = connect_to(s, &link);
 	if (status)
 		return status;
-	plan.timeout_ms = session_timeout_ms(r->service->service->read_timeout);
+	plan.timeout_ms = timeout_of(r->service->service->read_timeout);
 	session_let_go(s);
 	tunnel_open(r->client, &link, &plan);
 	return STEP_ON;

@@ -437,7 +437,7 @@ static int open_session(struct udp_session *u)
 	if (!status)
 		status = connect_to(u);
 	if (!status)
-		u->timeout_ms = session_timeout_ms(s->r.service->service->read_timeout);
+		u->timeout_ms = timeout_of(s->r.service->service->read_timeout);
 	return status;
 }
 
