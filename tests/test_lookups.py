@@ -6,7 +6,9 @@ import uuid
 
 import pytest
 
+from harness import otlp
 from harness.client import ask
+from harness.origin import ok
 from harness.fleet import Fleet, call
 from harness.gateway import PROGRAM, children
 from harness.postgres import Postgres
@@ -337,3 +339,32 @@ def test_what_nobody_asks_for_costs_nothing(fleet):
     assert get(gw, 'k20000').status == 200
     assert fleet.origin.requests[-1].get('X-Consumer-Custom-ID') == 'x'
     assert builds(gw) == built
+
+
+def test_look_ups_that_ask_the_database_have_spans(fleet, origin):
+    collector = origin()
+    collector.default = lambda connection, request: connection.send(ok())
+    node = fleet.node(tracing_instrumentations='request,db_query')
+    make_consumer(node, 'jo', 'first', 'second')
+    call(node, 'POST', '/plugins', {'name': 'opentelemetry', 'config': {
+        'endpoint': collector.url + '/v1/traces', 'batch_flush_delay': 0}})
+    wait_for(lambda: get(node, 'first').status == 200 and collector.requests, 'spans')
+
+    def spans_of(path):
+        assert get(node, 'second', path).status == 200
+
+        def look():
+            spans = [s for r in list(collector.requests) for s in otlp.request(r.body)[2]]
+            root = [s for s in spans if s['name'] == f'GET {path}']
+            return root and [s for s in spans if s['trace_id'] == root[0]['trace_id']]
+        return wait_for(look, f'the spans of {path}')
+    root, *queries = sorted(spans_of('/asked'), key=lambda s: s['name'])
+    assert [q['name'] for q in queries] and {q['name'] for q in queries} == {'query'}
+    first = min(queries, key=lambda q: q['start'])
+    assert first['attributes']['db.system'] == 'postgres'
+    statement = first['attributes']['db.statement']
+    assert statement.startswith('SELECT ') and 'FROM "keyauth_credentials" WHERE "key" = $1' in statement
+    assert 'second' not in str(queries)
+    for q in queries:
+        assert q['parent_id'] == root['span_id'] and root['start'] <= q['start'] <= q['end'] <= root['end']
+    assert [s['name'] for s in spans_of('/known')] == ['GET /known']

@@ -245,12 +245,3 @@ struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n, si
 		*ret_refused = refused;
 	return e;
 }
-
-struct err *peer_send_entries(const struct peer *p, const str *v, size_t n)
-{
-	size_t refused;
-
-	PASS(peer_send_datagrams(p, v, n, &refused));
-	return refused ? FAIL(ERR_INVALID, "%zu entries are too long for a datagram", refused)
-		       : NULL;
-}

@@ -33,8 +33,6 @@ MUST_CHECK struct err *peer_send(const struct peer *p, str data) SUSPENDS;
 /* Each as a datagram; ret_refused, if not NULL, counts those that are too long for one. */
 MUST_CHECK struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n,
 					   size_t *ret_refused) SUSPENDS;
-/* The same; those that are too long are an error, when the others are sent. */
-MUST_CHECK struct err *peer_send_entries(const struct peer *p, const str *v, size_t n) SUSPENDS;
 
 /* How a call on its sock ended, in words: "failed to send data to host:port: timeout". */
 struct err *peer_failed(const struct peer *p, const struct link *k, ssize_t end, const char *doing);

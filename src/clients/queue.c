@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define DELAY_MOST 60 /* in units */
+#define DELAY_MOST 60    /* in units */
+#define REFUSED_MS 10000 /* between two words about entries that were refused */
 #define BUCKETS    1024
 
 struct entry {
@@ -42,6 +43,7 @@ struct queue {
 	struct gate full, retry;
 	unsigned failures; /* since something was sent */
 	int64_t down_since;
+	deadline refused_again; /* may be told then */
 };
 
 static struct {
@@ -319,20 +321,29 @@ static void index_batch(struct batch *b)
 		b->v[i++] = str_at(e->bytes, e->n);
 }
 
-static void drop_batch(struct queue *q, struct batch *b, bool is_sent)
+/* `lost` of its entries were not sent. */
+static void drop_batch(struct queue *q, struct batch *b, size_t lost, bool is_told)
 {
 	list_for_each (&b->entries, struct entry, link, e)
 		mem_free(e);
 	arena_drop(&b->a);
 	pthread_mutex_lock(&q->lock);
 	q->bytes -= b->bytes;
-	if (is_sent) {
-		q->sent += b->n;
-	} else {
-		q->dropped += b->n;
-		q->untold += b->n;
-	}
+	q->sent += b->n - lost;
+	q->dropped += lost;
+	q->untold += is_told ? 0 : lost;
 	pthread_mutex_unlock(&q->lock);
+}
+
+/* Once in a while, as whoever asks may have them refused as often as they please. */
+static bool tell_refused(struct queue *q, size_t refused)
+{
+	if (!refused || loop_now_ms() < q->refused_again)
+		return false;
+	q->refused_again = deadline_in(REFUSED_MS);
+	log_warn("%s: %zu entries were dropped: they are refused, too long perhaps", q->o.name,
+		 refused);
+	return true;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -391,12 +402,20 @@ static bool wait_to_retry(struct queue *q, int64_t attempt)
 	return gate_wait(&q->retry, deadline_in(units * q->o.delay_unit_ms)) != WAIT_CANCELLED;
 }
 
+static struct err *send_batch(const struct queue *q, const struct batch *b, size_t *ret_refused)
+{
+	*ret_refused = 0;
+	return q->o.send_each ? q->o.send_each(q->conf, b->v, b->n, ret_refused)
+			      : q->o.send(q->conf, b->v, b->n);
+}
+
 static void deliver(struct queue *q, struct batch *b)
 {
 	bool is_sent = false;
+	size_t refused = 0;
 
 	for (int64_t attempt = 1; !is_sent; attempt++) {
-		struct err *e = q->o.send(q->conf, b->v, b->n);
+		struct err *e = send_batch(q, b, &refused);
 		bool is_final = e && e->code == ERR_INVALID;
 
 		is_sent = !e;
@@ -410,7 +429,10 @@ static void deliver(struct queue *q, struct batch *b)
 		if (e && (is_final || !wait_to_retry(q, attempt)))
 			break;
 	}
-	drop_batch(q, b, is_sent);
+	if (is_sent)
+		drop_batch(q, b, refused, tell_refused(q, refused));
+	else
+		drop_batch(q, b, b->n, false);
 }
 
 static void run_sender(void *p)

@@ -42,6 +42,11 @@ struct queue_options {
 
 	/* What `conf` is to send is this function's and its make()'s. */
 	struct err *(*send)(const void *conf, const str *entries, size_t n)SUSPENDS;
+
+	/* Instead of it, for servers that refuse an entry and take the others: counts in
+	 * *ret_refused those of a batch that is sent that were refused for good. */
+	struct err *(*send_each)(const void *conf, const str *entries, size_t n,
+				 size_t *ret_refused)SUSPENDS;
 };
 
 /* `make` makes in `a`, which lives as long as the queue, what send() is given; it is called

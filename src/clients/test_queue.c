@@ -195,6 +195,47 @@ static void a_full_queue_drops_its_oldest(void **state)
 	assert_int_equal(sink.sum, 90 + 91 + 92 + 93 + 94 + 95 + 96 + 97 + 98 + 99 + 13 + 14);
 }
 
+/* Refuses odd numbers. */
+static struct err *send_even(const void *conf, const str *v, size_t n, size_t *ret_refused)
+{
+	str even[16];
+	size_t kept = 0;
+
+	assert_true(n <= COUNT(even));
+	for (size_t i = 0; i < n; i++) {
+		if ((v[i].s[v[i].n - 1] - '0') % 2)
+			++*ret_refused;
+		else
+			even[kept++] = v[i];
+	}
+	return send_to_sink(conf, even, kept);
+}
+
+static void what_is_refused_is_dropped_alone(void **state)
+{
+	struct queue *q = open_queue("refused", (struct queue_options){
+							.batch = 8,
+							.flush_ms = 60000,
+							.attempts = 2,
+							.delay_unit_ms = 1,
+							.send_each = send_even,
+						});
+	const struct timespec ms = { 0, 1000000 };
+
+	(void)state;
+	sink.failures = 1;
+	for (int64_t i = 0; i < 8; i++)
+		add_number(q, i);
+	await(&sink.entries, 4);
+	for (int i = 0; i < 20000 && !queue_stats(q).sent; i++)
+		nanosleep(&ms, NULL);
+	assert_int_equal(queue_stats(q).sent, 4);
+	assert_int_equal(queue_stats(q).dropped, 4);
+	assert_int_equal(sink.sum, 0 + 2 + 4 + 6);
+	queue_close(&q);
+	background_stop(10000);
+}
+
 static void the_same_key_is_the_same_queue(void **state)
 {
 	struct queue_options o = { .batch = 10, .flush_ms = 3600000 };
@@ -314,6 +355,7 @@ int main(void)
 		TEST(a_failed_batch_is_tried_again),
 		TEST(a_batch_that_always_fails_is_dropped_and_the_next_one_comes),
 		TEST(a_full_queue_drops_its_oldest),
+		TEST(what_is_refused_is_dropped_alone),
 		TEST(the_same_key_is_the_same_queue),
 		TEST(the_end_does_not_wait_for_a_sink_that_is_down),
 		TEST(the_end_does_not_wait_for_a_sink_that_hangs),

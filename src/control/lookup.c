@@ -400,16 +400,34 @@ static void let_go(void *p)
 	cached_drop(&c);
 }
 
+static void note(struct lookup *l, struct arena *a, const struct flight *f, int64_t began_us,
+		 bool has_failed, struct lookup_queries *asked)
+{
+	if (!asked || asked->n == LOOKUP_QUERIES)
+		return;
+	asked->v[asked->n++] = (struct lookup_query){
+		.statement = store_sql_lookup_statement(l->store, a, f->entity,
+							f->way == BY_FIELD ? f->field : "consumer"),
+		.began_us = began_us,
+		.ended_us = clock_mono_us(),
+		.has_failed = has_failed,
+	};
+}
+
 /* The answer, held by a; NULL: the database cannot be asked. */
-static const struct cached *get(struct lookup *l, struct arena *a, struct flight *f)
+static const struct cached *get(struct lookup *l, struct arena *a, struct flight *f,
+				struct lookup_queries *asked)
 {
 	struct cached *answer = NULL;
 	enum cache_state state =
 		entity_cache_find(l->cache, f->entity, f->key, loop_now_ms(), &answer);
 
 	if (state != CACHE_GOOD) {
+		int64_t began_us = asked ? clock_mono_us() : 0;
+
 		cached_drop(&answer);
 		answer = wait_for(l, f);
+		note(l, a, f, began_us, !answer, asked);
 	}
 	if (answer)
 		arena_on_end(a, let_go, answer);
@@ -419,7 +437,7 @@ static const struct cached *get(struct lookup *l, struct arena *a, struct flight
 /* ---- the door -------------------------------------------------------------------------------------- */
 
 bool lookup_one(struct lookup *l, struct arena *a, const struct entity *e, const char *field,
-		str value, const void **ret)
+		str value, const void **ret, struct lookup_queries *ret_asked)
 {
 	struct flight f = { .entity = e, .way = BY_FIELD, .field = field, .value = value };
 	const struct cached *answer;
@@ -430,14 +448,14 @@ bool lookup_one(struct lookup *l, struct arena *a, const struct entity *e, const
 	f.is_loose = !is_named_by(e, field);
 	f.key = f.is_loose ? str_fmt(a, "%s:%s=" STRF, e->name, field, STRV(value))
 			   : make_key(l, a, e, value);
-	answer = get(l, a, &f);
+	answer = get(l, a, &f, ret_asked);
 	if (answer && answer->n)
 		*ret = answer->v[0];
 	return answer != NULL;
 }
 
 bool lookup_of(struct lookup *l, struct arena *a, const struct entity *e, uuid consumer,
-	       const void *const **ret, size_t *ret_n)
+	       const void *const **ret, size_t *ret_n, struct lookup_queries *ret_asked)
 {
 	struct flight f = { .entity = e, .way = BY_CONSUMER, .consumer = consumer };
 	const struct cached *answer;
@@ -445,14 +463,14 @@ bool lookup_of(struct lookup *l, struct arena *a, const struct entity *e, uuid c
 	f.is_loose = !is_told_by_consumer(e);
 	f.key = f.is_loose ? str_fmt(a, "%s:consumer=" STRF, e->name, STRV(uuid_str(a, consumer)))
 			   : make_key(l, a, e, uuid_str(a, consumer));
-	answer = get(l, a, &f);
+	answer = get(l, a, &f, ret_asked);
 	*ret = answer ? answer->v : NULL;
 	*ret_n = answer ? answer->n : 0;
 	return answer != NULL;
 }
 
 bool lookup_consumer_called(struct lookup *l, struct arena *a, str name,
-			    const struct consumer **ret)
+			    const struct consumer **ret, struct lookup_queries *ret_asked)
 {
 	const struct entity *e = entity_find(STR("consumers"));
 	struct flight f = { .entity = e, .way = BY_FIELD, .field = "username", .value = name };
@@ -461,19 +479,19 @@ bool lookup_consumer_called(struct lookup *l, struct arena *a, str name,
 
 	*ret = NULL;
 	if (uuid_parse(name, &id)) {
-		if (!lookup_one(l, a, e, "id", name, (const void **)ret))
+		if (!lookup_one(l, a, e, "id", name, (const void **)ret, ret_asked))
 			return false;
 		if (*ret)
 			return true;
 		/* Its id and its name would have one key. */
 		f.is_loose = true;
 		f.key = str_fmt(a, "consumers:username=" STRF, STRV(name));
-		answer = get(l, a, &f);
+		answer = get(l, a, &f, ret_asked);
 		if (answer && answer->n)
 			*ret = answer->v[0];
 		return answer != NULL;
 	}
-	return lookup_one(l, a, e, "username", name, (const void **)ret);
+	return lookup_one(l, a, e, "username", name, (const void **)ret, ret_asked);
 }
 
 /* ---- warming up ------------------------------------------------------------------------------------- */

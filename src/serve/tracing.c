@@ -2,6 +2,7 @@
 #include "serve/tracing.h"
 
 #include "base/vec.h"
+#include "control/lookup.h"
 
 static struct tracing *tracing_of(struct req *r)
 {
@@ -90,6 +91,29 @@ void tracing_plugin_ends(struct req *r, struct span *s)
 {
 	if (s)
 		span_end(s, trace_now(r->tracing->trace));
+}
+
+/* ---- look-ups ----------------------------------------------------------------------------- */
+
+struct lookup_queries *tracing_wants_queries(const struct req *r, struct lookup_queries *room)
+{
+	return unlikely(r->tracing && r->tracing->types & TRACE_DB_QUERY) ? room : NULL;
+}
+
+/* What is bound is not told: it may be a key. */
+void tracing_queries(struct req *r, const struct lookup_queries *asked)
+{
+	for (size_t i = 0; i < asked->n; i++) {
+		const struct lookup_query *q = &asked->v[i];
+		struct trace *t = r->tracing->trace;
+		struct span *s =
+			span_begin(t, STR("query"), SPAN_INTERNAL, trace_at(t, q->began_us));
+
+		span_set_str(t, s, "db.system", STR("postgres"));
+		span_set_str(t, s, "db.statement", q->statement);
+		s->is_error = q->has_failed;
+		span_end(s, trace_at(t, q->ended_us));
+	}
 }
 
 /* ---- tries -------------------------------------------------------------------------------- */

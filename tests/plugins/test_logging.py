@@ -257,6 +257,17 @@ def test_udp_log(gateway, origin1):
     assert [json.loads(sink.one())['request']['uri'] for _ in 'ab'] == ['/a', '/b']
 
 
+def test_udp_log_drops_what_is_too_long_for_a_datagram_alone(gateway, origin1):
+    sink = Datagrams()
+    g = gateway(logged_by(origin1, plugin('udp-log', host='127.0.0.1', port=sink.port)),
+                conf={'nginx_http_large_client_header_buffers': '4 64k'})
+    with g.client() as client:
+        for path in ('/a', '/?x=' + 30000 * 'x', '/b'):
+            assert client.get(path).status == 200
+    assert [json.loads(sink.one())['request']['uri'] for _ in 'ab'] == ['/a', '/b']
+    wait_for(lambda: 'udp-log: 1 entries were dropped: they are refused' in g.log(), 'a word in the log')
+
+
 def test_syslog(gateway, origin1, tmp_path):
     sink = Datagrams(str(tmp_path / 'dev-log'))
     origin1.on('/bad', ok(b'', status=500, reason='Bad'))

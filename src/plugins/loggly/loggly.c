@@ -37,7 +37,8 @@ static const struct field conf_fields[] = {
 #undef T
 /* clang-format on */
 
-static struct err *send_entries(const void *conf, const str *entries, size_t n)
+/* An entry that is too long for a datagram is refused. */
+static struct err *send_entries(const void *conf, const str *entries, size_t n, size_t *ret_refused)
 {
 	const struct conf *c = conf;
 	const struct peer p = {
@@ -47,7 +48,7 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.send_ms = (int64_t)c->timeout,
 	};
 
-	return peer_send_entries(&p, entries, n);
+	return peer_send_datagrams(&p, entries, n, ret_refused);
 }
 
 static struct err *prepare(struct arena *a, void *conf)
@@ -55,7 +56,7 @@ static struct err *prepare(struct arena *a, void *conf)
 	static const struct queue_options o = {
 		.name = "loggly",
 		.batch = BATCH,
-		.send = send_entries,
+		.send_each = send_entries,
 	};
 	struct conf *c = conf;
 

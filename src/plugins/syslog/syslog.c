@@ -41,7 +41,8 @@ static const char *const facilities[] = {
 };
 /* clang-format on */
 
-static struct err *send_entries(const void *conf, const str *entries, size_t n)
+/* An entry that is too long for a datagram is refused. */
+static struct err *send_entries(const void *conf, const str *entries, size_t n, size_t *ret_refused)
 {
 	const char *elsewhere = getenv("GIBBON_SYSLOG_SOCKET");
 	struct arena *a CLEANUP(arena_drop) = arena_new();
@@ -51,7 +52,7 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 	};
 
 	(void)conf;
-	return peer_send_entries(&p, entries, n);
+	return peer_send_datagrams(&p, entries, n, ret_refused);
 }
 
 static int facility_of(str word)
@@ -68,7 +69,7 @@ static struct err *prepare(struct arena *a, void *conf)
 	static const struct queue_options o = {
 		.name = "syslog",
 		.batch = BATCH,
-		.send = send_entries,
+		.send_each = send_entries,
 	};
 	struct conf *c = conf;
 

@@ -26,7 +26,8 @@ static const struct field conf_fields[] = {
 #undef T
 /* clang-format on */
 
-static struct err *send_entries(const void *conf, const str *entries, size_t n)
+/* An entry that is too long for a datagram is refused. */
+static struct err *send_entries(const void *conf, const str *entries, size_t n, size_t *ret_refused)
 {
 	const struct conf *c = conf;
 	const struct peer p = {
@@ -36,7 +37,7 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.send_ms = (int64_t)c->timeout,
 	};
 
-	return peer_send_entries(&p, entries, n);
+	return peer_send_datagrams(&p, entries, n, ret_refused);
 }
 
 static struct err *prepare(struct arena *a, void *conf)
@@ -44,7 +45,7 @@ static struct err *prepare(struct arena *a, void *conf)
 	static const struct queue_options o = {
 		.name = "udp-log",
 		.batch = BATCH,
-		.send = send_entries,
+		.send_each = send_entries,
 	};
 	struct conf *c = conf;
 

@@ -64,28 +64,40 @@ static struct value *find(struct store *s_, struct arena *a, const struct entity
 	return run_find(s, &g, err);
 }
 
+static bool is_of_workspace(const struct sql_entity *e, const struct sql_field *field)
+{
+	return e->has_workspace && !field->row->is_unique_across_ws;
+}
+
+static str find_statement(const struct sql_dialect *d, struct arena *a, const struct sql_entity *e,
+			  const struct sql_field *field)
+{
+	struct buf out CLEANUP(buf_done) = { 0 };
+
+	buf_addf(&out, "SELECT " STRF " FROM \"%s\" WHERE \"%s\" = %c1", STRV(e->columns),
+		 e->table->name, field->column, d->placeholder);
+	if (is_of_workspace(e, field))
+		buf_addf(&out, " AND \"ws_id\" = %c2", d->placeholder);
+	if (e->has_ttl)
+		buf_addf(&out, " AND (\"ttl\" IS NULL OR \"ttl\" > %s)", d->now);
+	buf_addf(&out, " ORDER BY \"%s\" LIMIT 1", e->key);
+	return str_copy(a, buf_str(&out));
+}
+
 static struct value *find_by(struct store *s_, struct arena *a, const struct entity *e,
 			     const char *name, str value, struct db_error *err)
 {
 	struct sql_store *s = sql_store_of(s_);
 	const struct sql_entity *entity = sql_store_entity(s, e);
 	const struct sql_field *field = entity->table ? sql_field_find(entity, name) : NULL;
-	char mark = s->db->dialect->placeholder;
 	struct finding g = { .a = a, .entity = entity };
 
 	if (!field || field->row->kind != FIELD_STRING)
 		return NULL;
-	g.sql = str_fmt(a, "SELECT " STRF " FROM \"%s\" WHERE \"%s\" = %c1", STRV(entity->columns),
-			entity->table->name, field->column, mark);
+	g.sql = find_statement(s->db->dialect, a, entity, field);
 	g.params[g.n++] = value;
-	if (entity->has_workspace && !field->row->is_unique_across_ws) {
-		g.sql = str_fmt(a, STRF " AND \"ws_id\" = %c2", STRV(g.sql), mark);
+	if (is_of_workspace(entity, field))
 		g.params[g.n++] = s->workspace;
-	}
-	if (entity->has_ttl)
-		g.sql = str_fmt(a, STRF " AND (\"ttl\" IS NULL OR \"ttl\" > %s)", STRV(g.sql),
-				s->db->dialect->now);
-	g.sql = str_fmt(a, STRF " ORDER BY \"%s\" LIMIT 1", STRV(g.sql), entity->key);
 	return run_find(s, &g, err);
 }
 
@@ -366,6 +378,25 @@ void store_sql_watch(struct store *s, const struct store_watch *w)
 bool store_sql_is_on_demand(struct store *s, const struct entity *e)
 {
 	return sql_store_entity(sql_store_of(s), e)->is_on_demand;
+}
+
+str store_sql_lookup_statement(struct store *s_, struct arena *a, const struct entity *e,
+			       const char *field)
+{
+	struct sql_store *s = sql_store_of(s_);
+	const struct page_query q = { .foreign = field };
+	const struct sql_entity *entity = sql_store_entity(s, e);
+	const struct sql_field *f = entity->table ? sql_field_find(entity, field) : NULL;
+	struct paging g = { .store = s, .a = a, .entity = entity, .q = &q, .size = PAGE_MAX };
+	str params[4];
+	size_t n;
+
+	if (!f)
+		return STR("");
+	if (strcmp(field, entity->key) == 0)
+		return entity->find;
+	return f->row->kind == FIELD_FOREIGN ? page_statement(&g, s->db->dialect, params, &n)
+					     : find_statement(s->db->dialect, a, entity, f);
 }
 
 str store_sql_workspace(struct store *s)

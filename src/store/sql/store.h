@@ -29,6 +29,10 @@ void store_sql_watch(struct store *s, const struct store_watch *w);
 /* Is the entity no part of what load gives, because there may be too many?  Then it is found
  * when somebody asks for it, and kept by the key that `forget` is called with. */
 bool store_sql_is_on_demand(struct store *s, const struct entity *e);
+/* What the database is sent when somebody looks for one by a text field or by "id", or for all
+ * of a consumer ("consumer"): with places where values are bound, for traces.  Any thread. */
+str store_sql_lookup_statement(struct store *s, struct arena *a, const struct entity *e,
+			       const char *field);
 str store_sql_workspace(struct store *s); /* the id of `default` */
 
 /* The same for questions of the proxy's, which a replica may answer; for reading one and
