@@ -33,8 +33,8 @@ static const int64_t upstream_buckets[] = { 25, 50, 80, 100, 250, 400, 700, 1000
 
 /* By name: this is the order of the page. */
 enum {
-	BANDWIDTH, DATASTORE, REQUESTS, KONG_LATENCY, MEMORY, CONNECTIONS, ERRORS, NGINX_REQUESTS,
-	TIMERS, NODE, REQUEST_LATENCY, SESSION_DURATION, SESSIONS, UPSTREAM_LATENCY, TARGETS, FAMILIES
+	BANDWIDTH, DATASTORE, REQUESTS, KONG_LATENCY, ZONES, ZONE_SIZES, MEMORY, CONNECTIONS, ERRORS,
+	NGINX_REQUESTS, TIMERS, NODE, REQUEST_LATENCY, SESSION_DURATION, SESSIONS, UPSTREAM_LATENCY, TARGETS, FAMILIES
 };
 
 static const struct metric_family families[FAMILIES] = {
@@ -49,6 +49,12 @@ static const struct metric_family families[FAMILIES] = {
 	[KONG_LATENCY] = { .name = "kong_kong_latency_ms", .type = METRIC_HISTOGRAM,
 		.help = "Latency added by Kong and enabled plugins for each service/route in Kong",
 		.labels = { "service", "route" }, BUCKETS(kong_buckets) },
+	[ZONES] = { .name = "kong_memory_lua_shared_dict_bytes", .type = METRIC_GAUGE,
+		.help = "Allocated slabs in bytes in a shared_dict",
+		.labels = { "node_id", "shared_dict", "kong_subsystem" } },
+	[ZONE_SIZES] = { .name = "kong_memory_lua_shared_dict_total_bytes", .type = METRIC_GAUGE,
+		.help = "Total capacity in bytes of a shared_dict",
+		.labels = { "node_id", "shared_dict", "kong_subsystem" } },
 	[MEMORY] = { .name = "kong_memory_workers_lua_vms_bytes", .type = METRIC_GAUGE,
 		.help = "Allocated bytes in worker Lua VM",
 		.labels = { "node_id", "pid", "kong_subsystem" } },
@@ -282,6 +288,22 @@ static void write_memory(const struct page *p)
 	line(p, MEMORY, labels, (int64_t)p->node.worker_bytes);
 }
 
+/* What is known of a database, where there is one that is asked. */
+static void write_zones(const struct page *p, size_t family)
+{
+	struct node_zone zones[NODE_ZONES];
+	size_t n = node_zones(zones);
+
+	if (n)
+		metric_write_head(&families[family], p->out);
+	for (size_t i = 0; i < n; i++) {
+		const str labels[] = { p->node_id, str_of(zones[i].name), STR("http") };
+
+		line(p, family, labels,
+		     (int64_t)(family == ZONES ? zones[i].used_bytes : zones[i].size_bytes));
+	}
+}
+
 static void write_gauge(const struct page *p, size_t family)
 {
 	const str node[] = { p->node_id, STR("http") };
@@ -333,6 +355,10 @@ static void write_family(const struct page *p, size_t family)
 	case ERRORS:
 		if (p->is_used)
 			write_gauge(p, family);
+		return;
+	case ZONES:
+	case ZONE_SIZES:
+		write_zones(p, family);
 		return;
 	case TARGETS:
 		write_targets(p);

@@ -41,11 +41,18 @@ static bool uses(void *arg, const char *plugin)
 	return is_used && strcmp(plugin, "prometheus") == 0;
 }
 
+static size_t zones(void *arg, struct node_zone ret[NODE_ZONES])
+{
+	(void)arg;
+	ret[0] = (struct node_zone){ "kong_db_cache", 100, 1000 };
+	return 1;
+}
+
 static const char *page(void)
 {
-	static const struct plugin_node_hooks hooks = { .figures = figures,
-							.targets = targets,
-							.uses = uses };
+	static const struct plugin_node_hooks hooks = {
+		.figures = figures, .targets = targets, .uses = uses, .zones = zones
+	};
 	struct buf out CLEANUP(buf_done);
 
 	buf_init(&out, 0);
@@ -169,6 +176,10 @@ static void the_node_is_shown_whether_the_plugin_is_used_or_not(void **state)
 	assert_true(says("{node_id=\"n0\",subsystem=\"http\",state=\"accepted\"} 7\n"));
 	assert_true(says("kong_nginx_requests_total{node_id=\"n0\",subsystem=\"http\"} 9\n"));
 	assert_true(says("{node_id=\"n0\",pid=\"42\",kong_subsystem=\"http\"} 4096\n"));
+	assert_true(says("kong_memory_lua_shared_dict_bytes{node_id=\"n0\",shared_dict="
+			 "\"kong_db_cache\",kong_subsystem=\"http\"} 100\n"));
+	assert_true(says("kong_memory_lua_shared_dict_total_bytes{node_id=\"n0\",shared_dict="
+			 "\"kong_db_cache\",kong_subsystem=\"http\"} 1000\n"));
 }
 
 static void each_address_is_in_one_state(void **state)
