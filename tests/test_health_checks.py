@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import threading
 
 import pytest
@@ -401,6 +402,26 @@ def test_checks_that_are_switched_off_bring_everybody_back(gateway, moody):
     apply(gw, pool({}, one))
     assert health(gw, one) == 'HEALTHCHECKS_OFF'
     assert gw.get('/').status == 500
+
+
+@pytest.mark.parametrize('how', ['reload', 'crash'])
+def test_health_outlives_the_worker(gateway, moody, how):
+    good, bad = moody(), moody()
+    gw = gateway(pool(passive(unhealthy={'tcp_failures': 3}), good, bad))
+    target = f'{POOL}/targets/{where(bad)}'
+    assert gw.api(f'{target}/unhealthy', 'PUT').status == 204
+    before = gw.workers
+    if how == 'reload':
+        gw.reload()
+    else:
+        os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: gw.workers and gw.workers[-1] not in before and gw.is_ready(), 'the next worker')
+    states = {t['target']: t['health'] for t in gw.api(f'{POOL}/health').json()['data']}
+    assert states == {where(good): 'HEALTHY', where(bad): 'UNHEALTHY'}
+    seen = len(bad.requests)
+    assert all(gw.get('/').status == 200 for _ in range(10)) and len(bad.requests) == seen
+    assert gw.api(f'{target}/healthy', 'PUT').status == 204
+    wait_for(lambda: gw.get('/').status == 200 and len(bad.requests) > seen, 'its traffic')
 
 
 def test_probing_goes_on_after_a_reload(gateway, moody):

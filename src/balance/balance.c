@@ -109,6 +109,7 @@ static void forget_health(struct balancer *b)
 	struct table *t = atomic_load(&b->table);
 
 	b->lasting->is_unhealthy = false;
+	atomic_store(&b->store->has_news, true);
 	for (uint32_t i = 0; i < t->n; i++)
 		atomic_store(&t->slots[i].peer->health, 0);
 }

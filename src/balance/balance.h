@@ -123,8 +123,13 @@ void balancer_learn(struct balancer *b, struct arena *a, deadline until) SUSPEND
 
 /* ---- health ---------------------------------------------------------------------
  *
- * The health of an address is kept with it, over snapshots, for five minutes after the
- * last one that had it.  Any loop may change it; who does says so in the log, once. */
+ * The health of an address is kept with it, over snapshots and workers, for five minutes
+ * after the last one that had it.  Any loop may change it; who does says so in the log, once. */
+
+/* The file that a worker inherits and leaves to the one that replaces it: what it says is the
+ * health that addresses begin with, and what changes is written there, within a second.
+ * Before there are balancers; -1: there is none. */
+void balance_keep_health(struct balance_store *s, int fd);
 
 /* Does the upstream have health checks of any kind? */
 bool balance_is_checked(const struct upstream *u);

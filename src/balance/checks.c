@@ -136,6 +136,7 @@ static void tell_tables(struct balancer *b)
 	pthread_mutex_lock(&b->store->lock);
 	list_for_each (&l->balancers, struct balancer, of_lasting, user)
 		atomic_store(&user->is_stale, true);
+	atomic_store(&b->store->has_news, true);
 	table_rebuild(b);
 	is_unhealthy = !atomic_load(&b->table)->is_healthy;
 	has_changed = l->is_unhealthy != is_unhealthy;
@@ -308,6 +309,8 @@ struct err *balance_mark(struct balance_store *s, const struct balance_mark *m)
 	if (changed) {
 		list_for_each (&l->balancers, struct balancer, of_lasting, b)
 			atomic_store(&b->is_stale, true);
+		atomic_store(&s->has_news, true);
+		heirs_write(s);
 		table_rebuild(checked);
 		l->is_unhealthy = !atomic_load(&checked->table)->is_healthy;
 	}

@@ -176,8 +176,21 @@ struct balancer {
 
 /* ---- store.c: under s->lock unless said otherwise ----------------------------- */
 
+/* What is known of an address from the worker before; all but health is its key. */
+struct heir {
+	uuid upstream;
+	socklen_t size;
+	char address[sizeof(struct sockaddr_in6)];
+	uint64_t health;
+};
+
 struct balance_store {
 	pthread_mutex_t lock;
+	int legacy_fd;      /* -1: none */
+	struct heir *heirs; /* sorted; until nobody would remember them any more */
+	size_t n_heirs;
+	int64_t heirs_until;
+	atomic_bool has_news; /* the health of somebody has changed */
 	struct balance_sources sources;
 	struct list names[BUCKETS], lastings[BUCKETS], peers[BUCKETS];
 	struct list retired;  /* tables */
@@ -191,6 +204,13 @@ void store_lasting_let_go(struct balance_store *s, struct lasting *l);
 struct peer *store_peer(struct balance_store *s, struct lasting *l, struct name *name,
 			const struct address *address, uint16_t port);
 void store_retire(struct balance_store *s, struct table *t); /* NULL is fine */
+
+/* ---- legacy.c: under the lock --------------------------------------------------- */
+
+uint64_t heirs_health(const struct balance_store *s,
+		      const struct peer *p); /* 0: nothing is known */
+void heirs_forget(struct balance_store *s);
+void heirs_write(struct balance_store *s); /* when there are news */
 
 /* ---- names.c ------------------------------------------------------------------ */
 

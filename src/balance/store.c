@@ -19,6 +19,7 @@ struct balance_store *balance_store_new_with(const struct balance_sources *sourc
 	struct balance_store *s = MEM_NEW(struct balance_store);
 
 	s->sources = *sources;
+	s->legacy_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	list_init(&s->retired);
 	for (unsigned i = 0; i < BUCKETS; i++) {
@@ -149,6 +150,7 @@ struct peer *store_peer(struct balance_store *s, struct lasting *l, struct name 
 	peer->idle_since = s->sources.now_ms();
 	if (address)
 		memcpy(&peer->address, address, address_bytes(address));
+	atomic_init(&peer->health, heirs_health(s, peer));
 	l->refs++;
 	if (name)
 		name->refs++;
@@ -205,6 +207,7 @@ void balance_store_drop(struct balance_store **s_)
 	for (unsigned i = 0; i < BUCKETS; i++)
 		list_for_each (&s->names[i], struct name, link, name)
 			name_forget(name);
+	heirs_forget(s);
 	pthread_mutex_destroy(&s->lock);
 	mem_free(s);
 }
@@ -232,6 +235,9 @@ void balance_store_tick(struct balance_store *s)
 
 	pthread_mutex_lock(&s->lock);
 	reclaim(s);
+	if (s->n_heirs && s->heirs_until <= now)
+		heirs_forget(s);
+	heirs_write(s);
 	for (unsigned i = 0; i < BUCKETS / 16; i++) {
 		clean_bucket(s, s->next_bucket, now - FORGET_AFTER_MS);
 		s->next_bucket = (s->next_bucket + 1) % BUCKETS;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
@@ -374,6 +376,50 @@ static void a_mark_needs_checks(void **state)
 
 /* ---- what lasts ---------------------------------------------------------------------------------- */
 
+/* What the next worker finds of the first of two targets. */
+static const char *health_after_worker(int fd, const char *target)
+{
+	struct world w CLEANUP(world_done);
+
+	world_init(&w);
+	balance_keep_health(w.store, fd);
+	add_target(&w, "10.0.0.1:81", 1);
+	add_target(&w, "[::1]:82", 1);
+	build(&w);
+	return health_of(&w, target);
+}
+
+static void health_outlives_the_worker(void **state)
+{
+	struct world w CLEANUP(world_done);
+	int fd = memfd_create("health", MFD_CLOEXEC);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_string_equal(health_after_worker(fd, "10.0.0.1:81"), "HEALTHY"); /* the first one */
+	world_init(&w);
+	balance_keep_health(w.store, fd);
+	add_target(&w, "10.0.0.1:81", 1);
+	add_target(&w, "[::1]:82", 1);
+	build(&w);
+	mark(&w, "10.0.0.1:81", "", false);
+	assert_string_equal(health_after_worker(fd, "10.0.0.1:81"), "UNHEALTHY");
+	assert_string_equal(health_after_worker(fd, "[::1]:82"), "HEALTHY");
+	mark(&w, "10.0.0.1:81", "", true);
+	mark(&w, "[::1]:82", "", false);
+	assert_string_equal(health_after_worker(fd, "10.0.0.1:81"), "HEALTHY");
+	assert_string_equal(health_after_worker(fd, "[::1]:82"), "UNHEALTHY");
+	for (int i = 0; i < 2; i++) { /* counted: written by the tick */
+		while (request(&w, TRY_ANSWERED, 500) != 81)
+			;
+	}
+	balance_store_tick(w.store);
+	assert_string_equal(health_after_worker(fd, "10.0.0.1:81"), "UNHEALTHY");
+	assert_int_equal(pwrite(fd, "x", 1, 20), 1); /* a writer that died in the middle */
+	assert_string_equal(health_after_worker(fd, "10.0.0.1:81"), "HEALTHY");
+	close(fd);
+}
+
 static void health_outlives_snapshots_and_targets_that_come_back(void **state)
 {
 	struct world w CLEANUP(world_done);
@@ -534,6 +580,7 @@ int main(void)
 		cmocka_unit_test(a_mark_needs_checks),
 		cmocka_unit_test(health_outlives_snapshots_and_targets_that_come_back),
 		cmocka_unit_test(checks_that_are_switched_off_forget),
+		cmocka_unit_test(health_outlives_the_worker),
 		cmocka_unit_test(probes_bring_back_what_requests_took_out),
 		cmocka_unit_test(threads_agree_on_what_is_healthy),
 	};

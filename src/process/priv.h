@@ -61,6 +61,7 @@ struct generation {
 	struct sockets sockets;
 	struct worker_listener *listeners;
 	size_t n_listeners;
+	int legacy_fd; /* of all generations: closed with the last one */
 };
 MUST_CHECK struct err *generation_new(struct arena *arena, struct settings *s,
 				      const struct generation *before, struct generation **ret);

@@ -56,6 +56,7 @@ struct worker_start {
 	int n_loops;         /* loops of the data plane: worker_processes */
 	pid_t supervisor;    /* for GET / */
 	bool is_replacement; /* another worker ran before: a reload or a crash */
+	int legacy_fd;       /* a file of what one worker leaves to the next */
 	const struct identity *identity;
 	int ready_fd; /* only for the calls below */
 };

@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -92,6 +93,10 @@ struct err *generation_new(struct arena *arena, struct settings *s, const struct
 	PASS(identity_find(arena, s, &g->identity));
 	PASS(sockets_open(arena, s, s->worker_processes, before ? &before->sockets : NULL,
 			  &g->sockets, &g->listeners, &g->n_listeners));
+	g->legacy_fd = before ? before->legacy_fd : memfd_create("legacy", MFD_CLOEXEC);
+	if (g->legacy_fd < 0)
+		log_warn("the health of targets will not outlive a worker: %s",
+			 strerrordesc_np(errno));
 	*ret = g;
 	return NULL;
 }
@@ -103,6 +108,8 @@ void generation_drop(struct generation **g, const struct generation *keep)
 	if (!*g)
 		return;
 	sockets_close(&(*g)->sockets, keep ? &keep->sockets : NULL);
+	if (!keep && (*g)->legacy_fd >= 0)
+		close((*g)->legacy_fd);
 	arena = (*g)->arena;
 	*g = NULL;
 	arena_drop(&arena);
@@ -182,6 +189,7 @@ struct err *worker_fork(const struct generation *g, worker_main_fn *worker, bool
 		.n_loops = g->settings->worker_processes,
 		.supervisor = getpid(),
 		.is_replacement = is_replacement,
+		.legacy_fd = g->legacy_fd,
 		.identity = &g->identity,
 	};
 	int ends[2];

@@ -377,6 +377,7 @@ static void share(struct worker *w)
 	for (int i = 0; i < w->n_lanes; i++)
 		loops[i] = w->lanes[i].loop;
 	w->balancers = balance_store_new();
+	balance_keep_health(w->balancers, w->start->legacy_fd);
 	w->shared.settings = s;
 	w->shared.current = current_new(loops, w->n_lanes);
 	w->shared.counters = counters_new(w->n_lanes);
