@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS through stream_listen: it ends here, or only passes, or begins here towards the service."""
+import json
 import os
 import socket
 import ssl
@@ -11,7 +12,7 @@ from harness.client import unverified
 from harness.config import declarative
 from harness.ports import free_port
 from harness.postgres import Postgres
-from harness.streams import TcpOrigin, connect, echo, read_all, stream
+from harness.streams import NginxStream, TcpOrigin, connect, echo, read_all, stream
 from harness.waits import patience, wait_for
 
 LOG = {'proxy_stream_access_log': 'logs/stream.log basic'}
@@ -234,3 +235,25 @@ def test_postgresql_asks_for_tls_in_its_own_way(gateway, certs):
         assert done.stdout == 't\n', done.stderr
     finally:
         server.end()
+
+
+def test_nginx_is_told_who_it_is_before_tls_begins(gateway, certs, tmp_path):
+    """PROXY protocol, then TLS, as nginx reads them; and what is logged of TLS."""
+    port, out = free_port(), tmp_path / 'sessions.log'
+    pair = certs.make('localhost', ['localhost'])
+    there = NginxStream(tmp_path / 'nginx', f"""server {{
+        listen 127.0.0.1:{{port}} ssl proxy_protocol;
+        ssl_certificate {pair.cert_path}; ssl_certificate_key {pair.key_path};
+        return "$proxy_protocol_addr:$proxy_protocol_port $ssl_server_name"; }}""")
+    try:
+        gateway(declarative(
+            stream(there, protocol='tls', host='localhost', protocols=['tls'], destinations=[{'port': port}]),
+            plugins=[{'name': 'file-log', 'protocols': ['tls'], 'config': {'path': str(out)}}]),
+            conf={'stream_listen': f'127.0.0.1:{port} ssl', 'nginx_sproxy_proxy_protocol': 'on'})
+        with unverified().wrap_socket(connect(port), server_hostname='any.test') as s:
+            me, cipher = s.getsockname(), s.cipher()[0]
+            assert s.recv(100).decode() == f'{me[0]}:{me[1]} localhost'
+        tls = json.loads(wait_for(out.read_text, 'the entry'))['session']['tls']
+        assert tls == {'version': 'TLSv1.3', 'cipher': cipher, 'client_verify': 'NONE'}
+    finally:
+        there.stop()

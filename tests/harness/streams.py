@@ -4,10 +4,16 @@
     echo = TcpOrigin(handler)     handler(socket) on a thread for each connection
     udp = UdpOrigin(answer)       answer(bytes) -> a list of datagrams
     stream(origin, protocols=['tcp'], destinations=[{'port': 9}])   a service with one route
+    NginxStream(folder, 'server { listen 127.0.0.1:{port}; return hello; }')   nginx as an origin
 """
 import itertools
+import os
 import socket
+import subprocess
 import threading
+
+from .ports import free_port
+from .waits import patience, wait_for
 
 _count = itertools.count(1)
 
@@ -115,3 +121,25 @@ def udp_client(port, host='127.0.0.1', timeout=10):
     sock.settimeout(timeout)
     sock.connect((host, port))
     return sock
+
+
+class NginxStream:
+    """Debian's nginx with its stream module: servers is text for the stream block, in which
+    {port} stands for its port."""
+
+    def __init__(self, directory, servers):
+        self.directory, self.port = str(directory), free_port()
+        os.makedirs(self.directory)
+        config = os.path.join(self.directory, 'nginx.conf')
+        with open(config, 'w') as out:
+            out.write(f'load_module /usr/lib/nginx/modules/ngx_stream_module.so; daemon off; '
+                      f'worker_processes 1; pid {self.directory}/nginx.pid; '
+                      f'error_log {self.directory}/error.log; {"user root;" if os.getuid() == 0 else ""} '
+                      f'events {{ }} stream {{ {servers.replace("{port}", str(self.port))} }}\n')
+        self.process = subprocess.Popen(['/usr/sbin/nginx', '-p', self.directory, '-c', config],
+                                        stderr=subprocess.DEVNULL)
+        wait_for(lambda: connect(self.port).close() is None, 'nginx to listen')
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(patience(10))
