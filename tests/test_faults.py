@@ -5,13 +5,16 @@ The program must be a build with -Dfaults=true (build-asan of the test run is on
 reads GIBBON_FAULTS.  Whatever fails: the request in hand may be lost, the gateway is not, nothing
 leaks, and what comes after is served.
 """
+import socket
 import threading
 
 import pytest
 
-from harness.client import BadResponse, Client, chunked, request_bytes
+from harness.client import BadResponse, Client, chunked, request_bytes, unverified
 from harness.config import declarative, route, service
 from harness.gateway import PROGRAM
+from harness.ports import free_port
+from harness.streams import TcpOrigin, UdpOrigin, connect, read_all, stream, udp_client
 from harness.waits import wait_for
 
 BODY = b'b' * 600_000
@@ -136,3 +139,78 @@ def test_accepting_goes_on_after_a_shortage(gateway, world):
     for _ in range(4):
         assert g.get('/x').status == 200
     wait_for(lambda: g.log().count('fault net.accept fires') == 2, 'both faults')
+
+
+# ---- TCP, TLS and UDP sessions ------------------------------------------------------------------
+
+
+@pytest.fixture
+def sessions(gateway, certs):
+    """sessions(faults): a gateway that relays TCP, TLS on both sides, and UDP; and what each of
+    them gives, a function of the bytes to send that answers what comes back."""
+    made = []
+
+    def make(fault):
+        tcp, tls, udp = free_port(), free_port(), free_port()
+        plain, datagrams = TcpOrigin(), UdpOrigin()
+        secure = TcpOrigin(tls=certs.make('secure.test').server_context())
+        made.extend((plain, secure, datagrams))
+        quick = {'read_timeout': 2000, 'retries': 0}
+        g = gateway(declarative(
+            stream(plain, protocols=['tcp'], destinations=[{'port': tcp}], service=quick),
+            stream(secure, protocol='tls', protocols=['tls'], destinations=[{'port': tls}], service=quick),
+            stream(datagrams, protocol='udp', protocols=['udp'], destinations=[{'port': udp}])),
+            admin=False, env={'GIBBON_FAULTS': fault},
+            conf={'stream_listen': f'127.0.0.1:{tcp}, 127.0.0.1:{tls} ssl, 127.0.0.1:{udp} udp'})
+
+        def by_tcp(data):
+            with connect(tcp) as c:
+                c.sendall(data)
+                c.shutdown(socket.SHUT_WR)
+                return read_all(c).removesuffix(b'bye')
+
+        def by_tls(data):
+            with unverified().wrap_socket(connect(tls)) as c:
+                sender = threading.Thread(target=quietly, args=(lambda: c.sendall(data),))
+                sender.start()
+                got = b''
+                while len(got) < len(data):
+                    piece = c.recv(65536)
+                    if not piece:
+                        break
+                    got += piece
+                sender.join()
+                return got
+
+        def by_udp(data):
+            with udp_client(udp, timeout=1) as c:
+                c.send(data[:1000])
+                return c.recv(2000) + data[1000:]
+        return g, (by_tcp, by_tls, by_udp)
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.mark.parametrize('fault', ['net.accept@1', 'net.socket@1', 'net.socket@2', 'net.socket@3', 'net.connect@1',
+                                   'net.connect@2', 'tls.handshake@1', 'tls.handshake@2',
+                                   *[f'net.read@{n}' for n in (1, 2, 4, 9)],
+                                   *[f'net.write@{n}' for n in (1, 2, 4, 9)]])
+def test_a_session_fails_and_the_others_do_not(sessions, fault):
+    g, ways = sessions(fault)
+    for _ in range(3):
+        for way in ways:
+            quietly(lambda: way(b'x' * 100_000))
+        if f'fault {fault.split("@")[0]} fires' in g.log():
+            break
+    assert f'fault {fault.split("@")[0]} fires' in g.log()
+    for way in ways:
+        assert way(b'still here') == b'still here'
+    assert len(g.workers) == 1 and 'signal' not in g.log().lower().replace('signals', '')
+
+
+@pytest.mark.parametrize('fault', ['net.short_read@1+', 'net.short_write@1+'])
+def test_sessions_one_byte_at_a_time(sessions, fault):
+    _, ways = sessions(fault)
+    for way in ways:
+        assert way(b'0123456789' * 200) == b'0123456789' * 200

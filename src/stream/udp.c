@@ -7,6 +7,7 @@
  * go on, whatever a flood of forged senders does. */
 #include "stream/priv.h"
 
+#include "base/fault.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -414,6 +415,11 @@ static int connect_to(struct udp_session *u)
 	if (status)
 		return status;
 	fd = socket(to->any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (FAULT("net.socket") && fd >= 0) {
+		close(fd);
+		fd = -1;
+		errno = EMFILE;
+	}
 	if (fd < 0) {
 		lose(u->port, strerrordesc_np(errno));
 		return 500;
