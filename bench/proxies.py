@@ -230,11 +230,12 @@ class Gibbon(Process):
             'nginx_main_worker_rlimit_nofile': str(DESCRIPTORS),
             'nginx_events_worker_connections': str(CONNECTIONS),
         })
-        self.gateway.write_conf(proxy_listen=self.gateway.conf['proxy_listen'].replace(' ssl ', ' ssl http2 '))
         self.port, self.port_tls = self.gateway.proxy, self.gateway.proxy_tls
+        listen = self.gateway.conf['proxy_listen']
         if is_stream:  # the same ports
-            self.gateway.write_conf(stream_listen=self.gateway.conf['proxy_listen'], proxy_listen='off',
-                                    proxy_stream_access_log='off')
+            self.gateway.write_conf(stream_listen=listen, proxy_listen='off', proxy_stream_access_log='off')
+        else:
+            self.gateway.write_conf(proxy_listen=listen.replace(' ssl ', ' ssl http2 '))
         self.gateway.start(wait=False)
         self.gateway.wait_ready(timeout=60)
         self.process = self.gateway.process
