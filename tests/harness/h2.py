@@ -46,6 +46,10 @@ class Closed(Exception):
     pass
 
 
+class Missing(AssertionError):
+    """A frame that was waited for."""
+
+
 class H2:
     """A connection; `tls` by ALPN h2, else in clear by prior knowledge."""
 
@@ -59,7 +63,7 @@ class H2:
             self.sock = context.wrap_socket(self.sock, server_hostname='localhost')
             assert self.sock.selected_alpn_protocol() == 'h2'
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
-        self.buffer = b''
+        self.buffer, self.kept = b'', []
         self.authority = f'127.0.0.1:{port}'
         if greet:
             self.send(PREFACE + frame(SETTINGS, payload=settings))
@@ -109,21 +113,41 @@ class H2:
     def until(self, wanted, seconds=10):
         """Reads until a frame for which `wanted` is true; field blocks are decoded on the way,
         so that the decoder's table stays right."""
-        end = time.monotonic() + seconds
+        end, seen = time.monotonic() + seconds, []
         while time.monotonic() < end:
-            f = self.read()
+            try:
+                f = self.read()
+            except TimeoutError as e:
+                raise Missing(f'the frame did not come, but {seen}') from e
+            seen = [*seen[-20:], f]
             if f.kind in (HEADERS, PUSH_PROMISE) and f.flags & END_HEADERS:
                 f.fields = self.decoder.decode(f.payload)
             if wanted(f):
                 return f
-        raise AssertionError('the frame did not come')
+        raise Missing(f'the frame did not come, but {seen}')
+
+    def _next_of(self, stream, seconds):
+        """The next frame of a stream; those of others are kept for their turn."""
+        def wanted(f):
+            if f.kind == GOAWAY and f.code != NO_ERROR:
+                return True
+            if f.kind not in (HEADERS, DATA, RST_STREAM):
+                return False
+            if f.stream != stream:
+                self.kept.append(f)
+            return f.stream == stream
+
+        for f in self.kept:
+            if f.stream == stream:
+                self.kept.remove(f)
+                return f
+        return self.until(wanted, seconds)
 
     def answer(self, stream, seconds=10):
         """Status, fields, body and trailers of an answer; windows are granted as bytes come."""
         status, fields, body, trailers = None, {}, b'', {}
         while True:
-            f = self.until(lambda f: f.stream == stream and f.kind in (HEADERS, DATA, RST_STREAM) or
-                           f.kind == GOAWAY and f.code != NO_ERROR, seconds)
+            f = self._next_of(stream, seconds)
             if f.kind in (RST_STREAM, GOAWAY):
                 raise Closed(f'{f}')
             if f.kind == HEADERS:
