@@ -40,6 +40,7 @@
 #include "base/outage.h"
 #include "base/pattern.h"
 #include "base/regex.h"
+#include "base/shelf.h"
 #include "base/tally.h"
 #include "base/uri.h"
 #include "base/vec.h"
@@ -125,7 +126,7 @@ struct plugin_page {
 
 /* What other nodes say by node_tell() (and Kong's by its cluster events); on the control loop. */
 struct plugin_channel {
-	const char *name; /* NULL ends the list */
+	const char *name; /* without spaces; NULL ends the list */
 	void (*heard)(str data) SUSPENDS;
 };
 
@@ -538,3 +539,13 @@ struct value *req_captures(struct req *r);
  * becomes a list; an object gets a member of the next number, and everything else gives
  * way to a list. */
 void args_append(struct arena *a, struct value *args, str name, struct value *v);
+
+/* ---- caches: base/shelf.h ---------------------------------------------------------------------- */
+
+/* How large a zone of memory may be that one of Kong's dictionaries or of
+ * nginx_http_lua_shared_dict names; 0: none has that name. */
+size_t node_zone_bytes(str name);
+
+/* Whoever answers, the answer shows what a service's does: Via, and an upstream that took no
+ * time. */
+void reply_as_proxied(struct req *r);

@@ -8,6 +8,7 @@
 
 #define CONTRACT_VERSION "3.2.2"
 #define ENTITIES_OF_ALL  48
+#define CHANNELS_OF_ALL  64
 #define PLUGINS_OF_ALL   256
 
 static struct {
@@ -20,6 +21,7 @@ static struct {
 	strs enabled;
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
 	bool has_database;
+	struct setting_zones zones;
 	str vault_env_prefix;
 } table;
 
@@ -156,6 +158,11 @@ struct err *plugins_enable(const struct settings *s)
 	plugin_schemas_enable(table.enabled);
 	list_entities();
 	table.has_database = s->database_kind != DATABASE_OFF && s->role_kind == ROLE_TRADITIONAL;
+	table.zones = (struct setting_zones){ NEWS(table.arena, struct setting_zone, s->zones.n),
+					      s->zones.n };
+	for (size_t i = 0; i < s->zones.n; i++)
+		table.zones.v[i] = (struct setting_zone){ str_copy(table.arena, s->zones.v[i].name),
+							  s->zones.v[i].bytes };
 	for (size_t i = 0; i < s->vault_properties.n; i++) {
 		if (str_is(s->vault_properties.v[i].name, "vault_env_prefix"))
 			table.vault_env_prefix =
@@ -211,6 +218,15 @@ str plugin_secret(struct arena *a, str text)
 	return STR("");
 }
 
+size_t node_zone_bytes(str name)
+{
+	for (size_t i = 0; i < table.zones.n; i++) {
+		if (str_eq(table.zones.v[i].name, name))
+			return (size_t)table.zones.v[i].bytes;
+	}
+	return 0;
+}
+
 /* ---- life ------------------------------------------------------------------------------- */
 
 const struct plugin_node *plugin_node(void)
@@ -257,6 +273,22 @@ struct err *node_tell(const char *channel, str data)
 	if (!table.hooks || !table.hooks->tell)
 		return NULL;
 	return table.hooks->tell(table.hooks->arg, channel, data);
+}
+
+strs plugins_channels(void)
+{
+	static str names[CHANNELS_OF_ALL];
+	const struct plugin *p;
+	size_t n = 0;
+
+	for (size_t i = 0; (p = plugin_at(i)); i++) {
+		for (const struct plugin_channel *c = p->channels; c && c->name; c++) {
+			if (n == CHANNELS_OF_ALL)
+				die("plugins listen to more than %d channels", CHANNELS_OF_ALL);
+			names[n++] = str_of(c->name);
+		}
+	}
+	return (strs){ names, n };
 }
 
 void plugins_hear(str channel, str data)

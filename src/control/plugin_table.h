@@ -38,5 +38,8 @@ struct plugin_node_hooks {
 };
 void plugins_ask(const struct plugin_node_hooks *hooks); /* borrowed */
 
+/* Names of all channels that enabled plugins listen to. */
+strs plugins_channels(void);
+
 /* A word of another node, for those of the enabled plugins that listen to its channel. */
 void plugins_hear(str channel, str data) SUSPENDS;

@@ -430,7 +430,13 @@ static void hear(void *p)
 
 static struct err *start_stored(struct configuration *c)
 {
-	const struct store_watch watch = { on_change, on_forget, on_word, c };
+	const struct store_watch watch = {
+		.changed = on_change,
+		.forget = on_forget,
+		.heard = on_word,
+		.channels = plugins_channels(),
+		.arg = c,
+	};
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	struct err *e;
 	bool ignored;

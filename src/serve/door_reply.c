@@ -112,6 +112,11 @@ bool reply_is_proxied(const struct req *r)
 	return r->stream ? r->is_proxied : r->upstream_code != 0;
 }
 
+void reply_as_proxied(struct req *r)
+{
+	r->is_proxied = true;
+}
+
 /* ---- its body ------------------------------------------------------------------------------ */
 
 void reply_will_change(struct req *r)

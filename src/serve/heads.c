@@ -412,7 +412,9 @@ static void add_reply_fields(struct out *o, const struct req *r, enum http_body 
 static void add_tokens(struct out *o, const struct req *r)
 {
 	unsigned tokens = r->proxy->shared->settings->header_tokens;
-	int64_t upstream_ms = r->answered_ms - r->balanced_ms;
+	/* No target was chosen for a reply from a cache. */
+	int64_t balanced_ms = r->balanced_ms ? r->balanced_ms : r->answered_ms;
+	int64_t upstream_ms = r->answered_ms - balanced_ms;
 
 	if (!r->is_proxied) {
 		if (tokens & KONG_HEADER_RESPONSE_LATENCY)
@@ -424,7 +426,7 @@ static void add_tokens(struct out *o, const struct req *r)
 	if (tokens & KONG_HEADER_UPSTREAM_LATENCY)
 		add_number(o, STR("X-Kong-Upstream-Latency"), upstream_ms);
 	if (tokens & KONG_HEADER_PROXY_LATENCY)
-		add_number(o, STR("X-Kong-Proxy-Latency"), r->balanced_ms - r->start_ms);
+		add_number(o, STR("X-Kong-Proxy-Latency"), balanced_ms - r->start_ms);
 	if ((tokens & KONG_HEADER_UPSTREAM_STATUS) && r->tried_status)
 		add_number(o, STR("X-Kong-Upstream-Status"), r->tried_status);
 	if (tokens & KONG_HEADER_VIA)

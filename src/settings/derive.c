@@ -279,11 +279,49 @@ static void derive_size(struct loading *l, const char *name, str text, int64_t *
 		    STRV(text));
 }
 
+void add_zone(struct loading *l, str name, int64_t bytes)
+{
+	struct setting_zones *list = &l->s->zones;
+	struct setting_zone *v = NEWS(l->a, struct setting_zone, list->n + 1);
+
+	for (size_t i = 0; i < list->n; i++)
+		v[i] = list->v[i];
+	v[list->n] = (struct setting_zone){ name, bytes };
+	*list = (struct setting_zones){ v, list->n + 1 };
+}
+
+/* Those of Kong's template; 0: as large as mem_cache_size says. */
+static void derive_zones(struct loading *l)
+{
+	static const struct {
+		const char *name;
+		int megabytes;
+	} rows[] = {
+		{ "kong", 5 },
+		{ "kong_locks", 8 },
+		{ "kong_healthchecks", 5 },
+		{ "kong_process_events", 5 },
+		{ "kong_cluster_events", 5 },
+		{ "kong_rate_limiting_counters", 12 },
+		{ "kong_core_db_cache", 0 },
+		{ "kong_core_db_cache_miss", 12 },
+		{ "kong_db_cache", 0 },
+		{ "kong_db_cache_miss", 12 },
+		{ "prometheus_metrics", 5 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		add_zone(l, str_of(rows[i].name),
+			 rows[i].megabytes ? (int64_t)rows[i].megabytes << 20
+					   : l->s->mem_cache_bytes);
+}
+
 static void derive_sizes(struct loading *l)
 {
 	struct settings *s = l->s;
 
 	derive_size(l, "mem_cache_size", s->mem_cache_size, &s->mem_cache_bytes);
+	derive_zones(l);
 	derive_size(l, "lmdb_map_size", s->lmdb_map_size, &s->lmdb_map_bytes);
 	derive_size(l, "ssl_session_cache_size", s->ssl_session_cache_size,
 		    &s->http_tls.session_cache_size);

@@ -87,6 +87,17 @@ static bool take_size(const struct use *u)
 	return true;
 }
 
+static bool take_shared_dict(const struct use *u)
+{
+	ptrdiff_t space = str_find(u->value, ' ', 0);
+	int64_t n;
+
+	if (space <= 0 || !size_parse(str_trim(str_from(u->value, (size_t)space)), &n) || n <= 0)
+		return false;
+	add_zone(u->l, str_part(u->value, 0, (size_t)space), n);
+	return true;
+}
+
 static bool take_time(const struct use *u)
 {
 	int64_t n;
@@ -493,6 +504,7 @@ static const struct directive directives[] = {
 	{ STR_INIT("set_real_ip_from"),            IN(HTTP) | IN(PROXY), take_real_ip_from,      0, "an address, a network or unix:" },
 	{ STR_INIT("log_format"),                  IN(HTTP) | IN(PROXY) | IN(STREAM), take_log_format, 0, "a name and a format between quotes" },
 	{ STR_INIT("access_log"),                  IN(PROXY) | IN(ADMIN) | IN(STATUS) | IN(SPROXY), take_access_log, 0, "a file and perhaps a format, or off" },
+	{ STR_INIT("lua_shared_dict"),             IN(HTTP),   take_shared_dict,    0,                             "a name and a size such as mine 10m" },
 	{ STR_INIT("ssl_protocols"),               ANY_TLS,    take_ssl_protocols,  0, "TLSv1 to TLSv1.3" },
 	{ STR_INIT("ssl_ciphers"),                 ANY_TLS,    take_ssl_ciphers,    0, "ciphers in OpenSSL's words" },
 	{ STR_INIT("ssl_prefer_server_ciphers"),   ANY_TLS,    take_ssl_prefer,     0, ON_OFF },

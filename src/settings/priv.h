@@ -116,6 +116,7 @@ void check_members(struct loading *l);
 void load_certificates(struct loading *l);
 void load_pg_files(struct loading *l);
 void apply_cipher_suite(struct loading *l);
+void add_zone(struct loading *l, str name, int64_t bytes);
 void apply_directives(struct loading *l);
 void derive_members(struct loading *l);
 /* "FILE [FORMAT]" or "off"; a relative file is below the prefix. */

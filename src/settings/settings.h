@@ -62,6 +62,17 @@ struct setting_pairs {
 	size_t n;
 };
 
+/* A zone of memory by the name that Kong's dictionaries have, or one that was injected. */
+struct setting_zone {
+	str name;
+	int64_t bytes;
+};
+
+struct setting_zones {
+	struct setting_zone *v;
+	size_t n;
+};
+
 /* Namespaces of injected directives: nginx_<word>_<directive>. */
 enum directive_space {
 	SPACE_MAIN,
@@ -428,8 +439,9 @@ struct settings {
 	struct setting_pairs log_formats; /* name; "escape=x " and text, no quotes */
 
 	int64_t mem_cache_bytes, lmdb_map_bytes;
-	int64_t pg_keepalive_ms; /* pg_keepalive_timeout or its 60 s */
-	int worker_processes;    /* nginx_worker_processes; auto: the processors we may use */
+	struct setting_zones zones; /* Kong's, and those of nginx_http_lua_shared_dict */
+	int64_t pg_keepalive_ms;    /* pg_keepalive_timeout or its 60 s */
+	int worker_processes;       /* nginx_worker_processes; auto: the processors we may use */
 	int64_t worker_connections, worker_rlimit_nofile;
 	int64_t worker_shutdown_timeout_ms; /* 0: a draining worker may take as long as it needs */
 	bool is_daemon;

@@ -649,7 +649,7 @@ static void a_directive_of_none_is_taken_away(void **state)
 
 static void what_has_no_effect_is_named(void **state)
 {
-	struct settings *s = loaded("nginx_http_lua_shared_dict = mine 1m\n"
+	struct settings *s = loaded("nginx_http_lua_package_path = mine\n"
 				    "nginx_proxy_gzip = on\n"
 				    "vitals = off\n"
 				    "no_such_name = 1\n"
@@ -664,7 +664,8 @@ static void what_has_no_effect_is_named(void **state)
 		"the 'opentelemetry_tracing' configuration property is deprecated, use "
 		"'tracing_instrumentations' instead",
 		"vitals: kept without effect, this version has no Vitals yet",
-		"nginx_http_lua_shared_dict: the nginx directive lua_shared_dict does not apply to "
+		"nginx_http_lua_package_path: the nginx directive lua_package_path does not apply "
+		"to "
 		"Gibbon, it has no effect",
 		"nginx_proxy_gzip: kept without effect, this version has no compression of answers "
 		"yet",

@@ -183,12 +183,14 @@ static struct err *look(struct sql_link *l, void *arg)
 		" WHERE at > to_timestamp($1::double precision)"
 		" - (" OVERLAP_S " + $3::double precision) * interval '1 second'"
 		" AND node_id <> $2::uuid AND (nbf IS NULL OR nbf <= CURRENT_TIMESTAMP)"
-		" AND channel IN ('" SQL_INVALIDATIONS "', 'balancer:upstreams',"
+		" AND (channel IN ('" SQL_INVALIDATIONS "', 'balancer:upstreams',"
 		" 'balancer:targets', 'balancer:post_health', 'log_level')"
+		" OR channel = ANY(string_to_array($4, ' ')))"
 		" ORDER BY at DESC LIMIT " NUMBER(EVENTS_MAX);
 	struct looking *g = arg;
 	struct postgres *p = g->postgres;
-	str params[] = { p->since, p->db.node, str_fmt(g->a, "%.3f", p->db.propagation_s) };
+	str params[] = { p->since, p->db.node, str_fmt(g->a, "%.3f", p->db.propagation_s),
+			 str_join(g->a, p->db.channels, STR(" ")) };
 	bool is_first = !p->since.s;
 	struct sql_rows rows;
 

@@ -99,7 +99,8 @@ typedef struct err *sql_job_fn(struct sql_link *l, void *arg);
 
 struct sql_database {
 	const struct sql_dialect *dialect;
-	str node; /* how others know us, an id; unset: nobody needs to be told of writes */
+	str node;      /* how others know us, an id; unset: nobody needs to be told of writes */
+	strs channels; /* that are heard beside those of entities and of the core */
 	double propagation_s; /* others look at a change so much later, for replicas' sake */
 	/* Runs fn with a link, perhaps on another thread; the caller waits.  The error of fn, or
 	 * that of the link, lives in a. */

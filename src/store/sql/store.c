@@ -373,6 +373,7 @@ struct store *store_sql_for_requests(struct store *s_)
 void store_sql_watch(struct store *s, const struct store_watch *w)
 {
 	sql_store_of(s)->watch = *w;
+	sql_store_of(s)->db->channels = w->channels;
 }
 
 bool store_sql_is_on_demand(struct store *s, const struct entity *e)

@@ -20,8 +20,9 @@ struct store_watch {
 	/* What is cached under that key is old, by a write of ours or of others ("consumers:": all
 	 * of the kind; "*": everything). */
 	void (*forget)(void *arg, str key);
-	/* Of another node, on a channel that is not about entities. */
+	/* Of another node, on a channel that is not about entities: the core's, and these. */
 	void (*heard)(void *arg, str channel, str data);
+	strs channels; /* borrowed */
 	void *arg;
 };
 void store_sql_watch(struct store *s, const struct store_watch *w);
