@@ -170,6 +170,22 @@ def test_the_implicit_grant_puts_a_token_behind_the_hash(gw):
     assert sent(get(gw, '/one', told['access_token']), 'X-Authenticated-UserId') == ['user-1']
 
 
+def test_a_state_goes_back_as_it_came_unless_it_is_too_long(gw):
+    def ask_for_code(state):
+        return ask(gw.proxy_tls, '/one/oauth2/authorize', method='POST', tls=True,
+                   headers=[('Content-Type', 'application/json')],
+                   body=json.dumps({'client_id': 'app', 'provision_key': 'pk', 'response_type': 'code',
+                                    'authenticated_userid': 'u', 'state': state}).encode())
+    answer = ask_for_code({'a': ['x', {'b': 'y z'}, True]})
+    assert answer.status == 200
+    assert answer.json()['redirect_uri'].split('&', 1)[1] == (
+        'state%2ea%5b1%5d=x&state%2ea%5b2%5d%2eb=y%20z&state%2ea%5b3%5d=true&x=1')
+    answer = ask_for_code('%' * 40000)
+    assert (answer.status, answer.json()) == (
+        400, {'error': 'invalid_request', 'error_description': 'state is too long'})
+    assert ask_for_code('x' * 70000).status == 413
+
+
 def test_a_client_gets_a_token_for_itself(gw):
     status, token = issue(gw, 'client_credentials', client='bare', scope='read')
     assert status == 200 and token.keys() == {'access_token', 'token_type', 'expires_in'}

@@ -48,7 +48,8 @@ static const struct check conf_checks[] = {
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-#define MS_MOST 2147483647
+#define MS_MOST    2147483647
+#define CLAIM_MOST ((size_t)16 << 10) /* bytes of a name and a password together */
 
 static uint8_t key_of_process[32];
 
@@ -106,7 +107,7 @@ static bool read_claim(struct req *r, const struct conf *conf, const char *name,
 {
 	return authorization_pair(req_arena(r), req_header(r, str_of(name)), conf->header_type,
 				  &ret->user, &ret->password) &&
-	       is_name(ret->user) && ret->password.n;
+	       is_name(ret->user) && ret->password.n && ret->user.n + ret->password.n <= CLAIM_MOST;
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */
@@ -131,7 +132,7 @@ static bool is_final(int64_t code)
 	return false;
 }
 
-/* False: it could not be asked, which is logged. */
+/* False: it could not be asked, which is logged; that it cannot tell is logged too. */
 static bool ask(struct req *r, const struct conf *conf, const struct claim *c,
 		struct ldap_result *ret)
 {
@@ -140,14 +141,17 @@ static bool ask(struct req *r, const struct conf *conf, const struct claim *c,
 			 STRV(ldap_escape(a, c->user)), STRV(conf->base_dn));
 	str name = str_fmt(a, "LDAP server " STRF ":%u", STRV(conf->ldap_host), conf->server.port);
 	struct err *e = ldap_bind(a, &conf->server, dn, c->password, ret);
+	bool is_asked = !e;
 
-	if (!e) {
+	if (is_asked && !is_final(ret->code))
+		e = FAIL(ERR_REFUSED, "it cannot tell: " STRF " (%lld)", STRV(ret->diagnostic),
+			 (long long)ret->code);
+	if (e)
+		outage_begins(name, e, "nobody is let in");
+	else
 		outage_ends(name);
-		return true;
-	}
-	outage_begins(name, e, "nobody is let in");
 	err_forget();
-	return false;
+	return is_asked;
 }
 
 /* What an answer is remembered by. */

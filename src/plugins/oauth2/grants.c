@@ -8,11 +8,14 @@
  * same one at once, on whichever node, one gets something. */
 #include "plugins/oauth2/oauth2.h"
 
-#define CODE_TTL_S   300
-#define VERIFIER_MIN 43 /* RFC 7636 §4.1 */
-#define VERIFIER_MAX 128
-#define ARGS_MAX     100
-#define NO_CLIENT    "invalid_client", "Invalid client authentication"
+#define CODE_TTL_S     300
+#define VERIFIER_MIN   43 /* RFC 7636 §4.1 */
+#define VERIFIER_MAX   128
+#define ARGS_MAX       100
+#define BODY_MAX       ((size_t)64 << 10)
+#define STATE_MAX      ((size_t)64 << 10) /* as it goes back in a URI */
+#define ARGS_BYTES_MAX ((size_t)1 << 20)
+#define NO_CLIENT      "invalid_client", "Invalid client authentication"
 
 /* What is asked for, and what becomes of it. */
 struct grant {
@@ -114,25 +117,47 @@ static void escape(struct buf *out, str s)
 	}
 }
 
+/* The way to a value: its name, behind that of what it is in. */
+struct way {
+	const struct way *up;
+	str name;       /* within an object */
+	uint32_t index; /* within a list: from 1; else 0 */
+};
+
 /* Lists are spelled "a[1]=x&a[2]=y", objects "a.b=x"; their depth is that of JSON. */
-static void write_argument(struct grant *g, struct buf *out, str key, const struct value *v)
+static void write_way(struct arena *a, struct buf *out, const struct way *w)
 {
-	for (uint32_t i = 0; v->kind == VALUE_ARRAY && i < v->n; i++)
-		write_argument(g, out, str_fmt(g->a, STRF "[%u]", STRV(key), i + 1), v->items[i]);
-	for (uint32_t i = 0; v->kind == VALUE_OBJECT && i < v->n; i++)
-		write_argument(g, out,
-			       str_fmt(g->a, STRF "." STRF, STRV(key), STRV(v->members[i].key)),
+	if (!w->up) {
+		escape(out, w->name);
+		return;
+	}
+	write_way(a, out, w->up);
+	if (w->index) {
+		escape(out, str_fmt(a, "[%u]", w->index));
+	} else {
+		escape(out, STR("."));
+		escape(out, w->name);
+	}
+}
+
+static void write_argument(struct arena *a, struct buf *out, const struct way *w,
+			   const struct value *v)
+{
+	for (uint32_t i = 0; v->kind == VALUE_ARRAY && i < v->n && !out->is_full; i++)
+		write_argument(a, out, &(struct way){ .up = w, .index = i + 1 }, v->items[i]);
+	for (uint32_t i = 0; v->kind == VALUE_OBJECT && i < v->n && !out->is_full; i++)
+		write_argument(a, out, &(struct way){ .up = w, .name = v->members[i].key },
 			       v->members[i].value);
 	if (v->kind == VALUE_ARRAY || v->kind == VALUE_OBJECT)
 		return;
 	if (buf_str(out).n)
 		buf_add_char(out, '&');
-	escape(out, key);
+	write_way(a, out, w);
 	if (v->kind == VALUE_STRING && !v->s.n)
 		return;
 	buf_add_char(out, '=');
 	if (v->kind != VALUE_NULL)
-		escape(out, v->kind == VALUE_STRING ? v->s : json_text(g->a, v, JSON_COMPACT));
+		escape(out, v->kind == VALUE_STRING ? v->s : json_text(a, v, JSON_COMPACT));
 }
 
 static int by_key(const void *x, const void *y)
@@ -140,25 +165,26 @@ static int by_key(const void *x, const void *y)
 	return str_cmp(((const struct member *)x)->key, ((const struct member *)y)->key);
 }
 
-/* The arguments that there are, with the answer among them, sorted. */
-static str join(struct grant *g, str query, const struct value *more)
+/* The arguments that there are, with the answer among them, sorted; STR_NONE: they are too
+ * long. */
+static str join(struct arena *a, str query, const struct value *more)
 {
-	struct uri_args args = uri_args(g->a, query, ARGS_MAX);
-	struct value *all = args_value(g->a, &args);
+	struct uri_args args = uri_args(a, query, ARGS_MAX);
+	struct value *all = args_value(a, &args);
 	struct buf out CLEANUP(buf_done) = { 0 };
 	struct member *sorted;
 
 	for (uint32_t i = 0; i < more->n; i++)
-		value_set(g->a, all, more->members[i].key, more->members[i].value);
-	sorted = NEWS(g->a, struct member, all->n);
+		value_set(a, all, more->members[i].key, more->members[i].value);
+	sorted = NEWS(a, struct member, all->n);
 	for (uint32_t i = 0; i < all->n; i++)
 		sorted[i] = all->members[i];
 	if (all->n)
 		qsort(sorted, all->n, sizeof(*sorted), by_key);
-	buf_init(&out, LIMIT_PLUGIN_BODY);
+	buf_init(&out, ARGS_BYTES_MAX);
 	for (uint32_t i = 0; i < all->n; i++)
-		write_argument(g, &out, sorted[i].key, sorted[i].value);
-	return str_copy(g->a, buf_str(&out));
+		write_argument(a, &out, &(struct way){ .name = sorted[i].key }, sorted[i].value);
+	return out.is_full ? STR_NONE : str_copy(a, buf_str(&out));
 }
 
 /* Codes and errors go into the query, tokens behind '#', where servers do not see them. */
@@ -169,11 +195,18 @@ static str with_answer(struct grant *g, str uri, const struct value *more, bool 
 	str path = at < 0 ? uri : str_part(uri, 0, (size_t)at);
 
 	if (is_token)
-		return str_fmt(g->a, STRF "#" STRF, STRV(uri), STRV(join(g, STR(""), more)));
-	return str_fmt(g->a, STRF "?" STRF, STRV(path), STRV(join(g, query, more)));
+		return str_fmt(g->a, STRF "#" STRF, STRV(uri), STRV(join(g->a, STR(""), more)));
+	return str_fmt(g->a, STRF "?" STRF, STRV(path), STRV(join(g->a, query, more)));
 }
 
 /* ---- what both ask --------------------------------------------------------------------------- */
+
+/* False: answered. */
+static bool read_parameters(struct grant *g)
+{
+	req_limit_body(g->r, BODY_MAX, 413, "Request size limit exceeded");
+	return oauth2_parameters(g->r, &g->parameters);
+}
 
 static bool is_secure(struct grant *g)
 {
@@ -219,12 +252,14 @@ static bool is_one_of(strs list, str s)
 /* The words of the scope; STR_NONE: none are asked for, or something is wrong. */
 static str read_scope(struct grant *g)
 {
-	str rest = text(g, "scope"), word, all = STR_NONE;
+	struct buf all CLEANUP(buf_done) = { 0 };
+	str rest = text(g, "scope"), word;
 
 	if (is_given(g, "scope") && g->conf->scopes.n && !rest.s) {
 		fault(g, "invalid_scope", "scope must be a string");
 		return STR_NONE;
 	}
+	buf_init(&all, rest.n + 1);
 	while (g->conf->scopes.n && str_next(&rest, ' ', &word)) {
 		word = str_trim(word);
 		if (!word.n)
@@ -234,11 +269,13 @@ static str read_scope(struct grant *g)
 			      str_fmt(g->a, "\"" STRF "\" is an invalid scope", STRV(word)).s);
 			return STR_NONE;
 		}
-		all = all.s ? str_fmt(g->a, STRF " " STRF, STRV(all), STRV(word)) : word;
+		if (all.n)
+			buf_add_char(&all, ' ');
+		buf_add_str(&all, word);
 	}
-	if (!all.s && g->conf->mandatory_scope)
+	if (!all.n && g->conf->mandatory_scope)
 		fault(g, "invalid_scope", "You must specify a scope");
-	return all;
+	return all.n ? str_copy(g->a, buf_str(&all)) : STR_NONE;
 }
 
 static const struct oauth2_client *find_client(struct grant *g, str id)
@@ -423,6 +460,22 @@ static str authorize(struct grant *g, bool is_token)
 	return uri;
 }
 
+/* It goes back in a URI, whatever becomes of the rest. */
+static bool is_state_short(struct grant *g)
+{
+	struct value *state = value_get(g->parameters, "state"), *v = value_object(g->a);
+	str text;
+
+	if (!state)
+		return true;
+	value_set(g->a, v, STR("state"), state);
+	text = join(g->a, STR(""), v);
+	if (text.s && text.n <= STATE_MAX)
+		return true;
+	value_unset(g->parameters, STR("state"));
+	return fault(g, "invalid_request", "state is too long");
+}
+
 enum verdict oauth2_authorize(struct req *r, const struct oauth2_conf *conf)
 {
 	struct grant g = { .r = r, .a = req_arena(r), .conf = conf };
@@ -430,10 +483,10 @@ enum verdict oauth2_authorize(struct req *r, const struct oauth2_conf *conf)
 	struct value *v;
 	bool is_token;
 
-	if (!oauth2_parameters(r, &g.parameters))
+	if (!read_parameters(&g))
 		return DONE;
 	is_token = is_text(&g, "response_type", "token") && conf->enable_implicit_grant;
-	if (is_secure(&g) && is_provisioned(&g) && has_user(&g))
+	if (is_secure(&g) && is_state_short(&g) && is_provisioned(&g) && has_user(&g))
 		uri = authorize(&g, is_token);
 	if (g.has_failed)
 		return answer(&g, 500, NULL);
@@ -647,7 +700,7 @@ enum verdict oauth2_issue(struct req *r, const struct oauth2_conf *conf)
 {
 	struct grant g = { .r = r, .a = req_arena(r), .conf = conf };
 
-	if (!oauth2_parameters(r, &g.parameters))
+	if (!read_parameters(&g))
 		return DONE;
 	if (is_secure(&g))
 		issue(&g);
