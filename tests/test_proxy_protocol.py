@@ -102,6 +102,14 @@ def test_whoever_does_not_speak_it_is_not_served(gw, origin1, bad):
     assert len(origin1.requests) == before
 
 
+@pytest.mark.parametrize('half', [b'PROXY TCP4 9.8', SIGNATURE + b'\x21'])
+def test_half_of_it_and_an_end_is_not_waited_for(gw, half):
+    with Client(gw.proxy, timeout=20) as c:  # a client has 60 s for the whole of it
+        c.send(half)
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.read_to_end() == b''
+
+
 def test_a_stranger_is_not_believed(module_gateway, origin1):
     g = started(module_gateway, origin1, trusted_ips='10.0.0.0/8', real_ip_header='proxy_protocol')
     with Client(g.proxy) as c:

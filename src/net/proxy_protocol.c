@@ -122,6 +122,8 @@ enum net_end proxy_protocol_read(struct sock *s, struct proxy_protocol *ret, dea
 		if (length > 0)
 			return sock_read(s, head, (size_t)length, until) == length ? NET_OK
 										   : NET_RESET;
+		if (s->io.ready & IO_HUP) /* nothing more comes */
+			return NET_RESET;
 		io_clear(&s->io, IO_READ); /* the next edge tells of more */
 		switch (io_wait(&s->io, IO_READ, until)) {
 		case WAIT_OK:
