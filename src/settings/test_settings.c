@@ -395,6 +395,7 @@ static const struct {
 	{ "role = control_plane\ndatabase = postgres", "cluster certificate and key must be provided to use Hybrid mode" },
 	{ "database = cassandra", "database = cassandra is not supported (postgres, sqlite, off)" },
 	{ "database = mysql", "database has an invalid value: 'mysql' (postgres, sqlite, off)" },
+	{ "nginx_http_lua_shared_dict = mine", "nginx_http_lua_shared_dict has an invalid value: 'mine' (a name and a size such as mine 10m)" },
 	{ "mem_cache_size = big", "mem_cache_size has an invalid value: 'big' (a size such as 8k or 10m)" },
 	{ "nginx_http_client_max_body_size = 1x", "nginx_http_client_max_body_size has an invalid value: '1x' (a size such as 8k or 10m)" },
 	{ "nginx_proxy_keepalive_timeout = often", "nginx_proxy_keepalive_timeout has an invalid value: 'often' (one or two times such as 75s)" },

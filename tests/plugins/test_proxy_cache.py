@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,7 +44,9 @@ def gw(module_gateway, origin1):
         cached('/plain'),
         cached('/mine', memory={'dictionary_name': 'mine'}),
         cached('/control', cache_control=True, storage_ttl=600),
-        cached('/keyed', vary_query_params=['a'], vary_headers=['X-A']))),
+        cached('/keyed', vary_query_params=['a'], vary_headers=['X-A']),
+        {**cached('/guarded'), 'plugins': [*cached('/guarded')['plugins'], {'name': 'key-auth'}]}),
+        consumers=[{'username': name, 'keyauth_credentials': [{'key': name}]} for name in ('jo', 'jane')]),
         conf={'nginx_worker_processes': '2', 'nginx_http_lua_shared_dict': 'mine 3m'})
 
 
@@ -91,6 +94,18 @@ def test_keys_are_those_of_kong(gw, path):
     again = gw.get(target + '?a=1&b=4&a=2', headers=[('x-a', 'x')])
     assert status(again) == 'Hit' and again.get('X-Cache-Key') == answer.get('X-Cache-Key')
     assert status(gw.get(target + '?a=1&a=2', headers=[('x-a', 'y')])) == 'Miss'
+
+
+def test_consumers_have_keys_of_their_own(gw, path):
+    target = path('/guarded')
+    route_id = next(r['id'] for r in gw.api('/routes').json()['data'] if r['paths'] == ['/guarded'])
+    for name in ('jo', 'jane'):
+        consumer = gw.api(f'/consumers/{name}').json()['id']
+        text = f'{consumer}:{route_id}|GET|GET {target} HTTP/1.1||'
+        first = gw.get(target, headers=[('apikey', name)])
+        assert first.get('X-Cache-Key') == hashlib.sha256(text.encode()).hexdigest()
+        assert status(first) == 'Miss' and status(gw.get(target, headers=[('apikey', name)])) == 'Hit'
+    assert gw.get(target).status == 401
 
 
 def test_other_methods_and_types_go_past(gw, path):
@@ -169,6 +184,19 @@ def test_clients_may_ask_for_more(gw, origin1, path):
     wait_for(lambda: status(gw.get(target + '/short')) == 'Refresh', 'the end of its time')
 
 
+def test_streams_of_http2_get_it_too(gateway, origin):
+    o = origin().on('/', ok(BIG, headers=TEXT))
+    g = gateway(declarative(service(o, cached('/'))), start=False)
+    g.write_conf(proxy_listen=f'127.0.0.1:{g.proxy}, 127.0.0.1:{g.proxy_tls} ssl http2')
+    g.start()
+    for want in ('Miss', 'Hit'):
+        got = subprocess.run(['curl', '-sk', '--http2', '-D', '-', '--max-time', '20',
+                              f'https://127.0.0.1:{g.proxy_tls}/'], capture_output=True, check=True).stdout
+        head, body = got.split(b'\r\n\r\n', 1)
+        assert head.startswith(b'HTTP/2 200') and body == BIG
+        assert f'x-cache-status: {want}' in head.decode()
+
+
 def test_what_is_kept_is_shown_and_purged(gw, path):
     target = path('/plain')
     key = gw.get(target).get('X-Cache-Key')
@@ -177,9 +205,9 @@ def test_what_is_kept_is_shown_and_purged(gw, path):
     assert kept.json()['headers']['Content-Type'] == 'text/plain' and kept.json()['ttl'] == 300
     assert gw.api('/proxy-cache/none').status == gw.api('/proxy-cache/none', 'DELETE').status == 404
     plugin = next(p['id'] for p in gw.api('/plugins').json()['data']
-                  if p['config']['memory']['dictionary_name'] == 'kong_db_cache')
+                  if p['config'].get('memory', {}).get('dictionary_name') == 'kong_db_cache')
     mine = next(p['id'] for p in gw.api('/plugins').json()['data']
-                if p['config']['memory']['dictionary_name'] == 'mine')
+                if p['config'].get('memory', {}).get('dictionary_name') == 'mine')
     assert gw.api(f'/proxy-cache/{plugin}/caches/{key}').json() == kept.json()
     assert gw.api(f'/proxy-cache/{mine}/caches/{key}').status == 404
     assert gw.api(f'/proxy-cache/{mine}/caches/{key}', 'DELETE').status == 404

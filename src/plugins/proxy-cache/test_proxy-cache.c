@@ -104,17 +104,6 @@ static void keys_are_kong_s(void **state)
 	}
 }
 
-static void consumers_and_routes_have_keys_of_their_own(void **state)
-{
-	static const struct consumer consumer = { .id = { { 1 } } };
-	struct req *r = test_request("GET", "/get", "");
-	str nobody = cache_key(r, (strs){ 0 }, (strs){ 0 });
-
-	(void)state;
-	r->run->consumer = &consumer;
-	assert_true(str_eq(cache_key(r, (strs){ 0 }, (strs){ 0 }), nobody)); /* there is no route */
-}
-
 /* ---- what is stored --------------------------------------------------------------------------------- */
 
 static void an_answer_is_given_again(void **state)
@@ -445,7 +434,6 @@ int main(void)
 		TEST(the_rows_are_kong_s),
 		TEST(configurations_are_checked),
 		TEST(keys_are_kong_s),
-		TEST(consumers_and_routes_have_keys_of_their_own),
 		TEST(an_answer_is_given_again),
 		TEST(fields_of_one_connection_or_request_are_not_given_again),
 		TEST(a_head_is_stored_with_the_length_that_it_says),
