@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/vec.h"
 #include "store/held.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Upstream connections speak these; older ones need a policy of OpenSSL that
  * weakens everything else. */
@@ -52,6 +54,43 @@ enum lazy { LAZY_UNREAD, LAZY_READ, LAZY_BAD };
 static str id_key(const uuid *id)
 {
 	return str_at((const char *)id->b, sizeof(id->b));
+}
+
+/* ---- texts of routes ---------------------------------------------------------- */
+
+struct kept_text {
+	size_t n;
+	char bytes[];
+};
+
+/* Of loops that make it at the same time one is the first, and the others take its text. */
+static struct kept_text *keep_text(struct kept_text *_Atomic *at, str text)
+{
+	struct kept_text *fresh = mem_alloc(sizeof(*fresh) + text.n), *first = NULL;
+
+	fresh->n = text.n;
+	memcpy(fresh->bytes, text.s, text.n);
+	if (atomic_compare_exchange_strong(at, &first, fresh))
+		return fresh;
+	mem_free(fresh);
+	return first;
+}
+
+str snapshot_route_text(struct snapshot *s, const struct route_plan *p, struct arena *a,
+			str (*make)(struct arena *a, const struct route_plan *p))
+{
+	struct kept_text *_Atomic *at = &s->texts[p - s->routes];
+	struct kept_text *t = atomic_load_explicit(at, memory_order_acquire);
+
+	if (unlikely(!t))
+		t = keep_text(at, make(a, p));
+	return str_at(t->bytes, t->n);
+}
+
+static void drop_texts(struct snapshot *s)
+{
+	for (size_t i = 0; s->texts && i < s->config->routes.n; i++)
+		mem_free(atomic_load_explicit(&s->texts[i], memory_order_relaxed));
 }
 
 /* ---- certificates ------------------------------------------------------------ */
@@ -419,6 +458,7 @@ static struct err *plan_routes(struct builder *b)
 	size_t n = 0;
 
 	b->snap->routes = NEWS(b->a, struct route_plan, config->routes.n);
+	b->snap->texts = NEWS(b->a, struct kept_text * _Atomic, config->routes.n);
 	for (size_t i = 0; i < config->routes.n; i++) {
 		const struct route *r = &config->routes.v[i];
 		struct route_plan *p = &b->snap->routes[i];
@@ -486,6 +526,7 @@ void snapshot_drop(struct snapshot **ref)
 	if (!s)
 		return;
 	*ref = NULL;
+	drop_texts(s);
 	source = s->source;
 	a = s->arena;
 	arena_drop(&a);

@@ -51,12 +51,15 @@ struct route_plan {
  * thousands that nobody uses. */
 struct lazy_certs;
 
+struct kept_text;
+
 struct snapshot {
 	struct arena *arena;
 	const struct config *config;
 	struct held_config *source; /* what config belongs to; held */
 	struct router *router;
 	struct route_plan *routes;         /* by index of config->routes */
+	struct kept_text *_Atomic *texts;  /* of routes, by the same; NULL: not asked for yet */
 	const struct plan *plan;           /* of requests that have no route; NULL: no plugins */
 	const struct plan *stream_plan;    /* the same of TCP, TLS and UDP sessions */
 	const struct directory *directory; /* of a store whose sets are in memory */
@@ -89,6 +92,10 @@ static inline const struct route_plan *snapshot_route(const struct snapshot *s,
 {
 	return &s->routes[route - s->config->routes.v];
 }
+
+/* What make() makes of a route, once: it lasts as long as the snapshot.  Any loop. */
+str snapshot_route_text(struct snapshot *s, const struct route_plan *p, struct arena *a,
+			str (*make)(struct arena *a, const struct route_plan *p));
 
 /* Certificates for a server name by Kong's order: exact, *.rest, first.*, "*";
  * 0 when there are none (the default ones then serve). */

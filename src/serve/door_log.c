@@ -225,6 +225,7 @@ static void add_message(struct req *r, const struct req_figures *f, struct value
 	set_int(r, latencies, "request", f->request_ms);
 }
 
+/* All but what the configuration alone decides: its route and service. */
 static struct value *make_entry(struct req *r)
 {
 	struct value *v = value_object(r->arena), *latencies = value_object(r->arena);
@@ -235,10 +236,6 @@ static struct value *make_entry(struct req *r)
 		set(r, v, "tries", tries_value(r));
 	set_int(r, latencies, "kong", f.kong_ms);
 	set(r, v, "latencies", latencies);
-	if (r->route)
-		set(r, v, "route", entity_value(r->arena, "routes", r->route->route));
-	if (r->service)
-		set(r, v, "service", entity_value(r->arena, "services", r->service->service));
 	add_who(r, v);
 	set_str(r, v, "client_ip", r->client_ip);
 	set_int(r, v, "started_at", req_started_ms(r));
@@ -317,9 +314,40 @@ static void set_field(struct req *r, struct value *v, str name, struct value *to
 
 const struct value *log_entry(struct req *r)
 {
-	if (!r->run->entry)
-		r->run->entry = make_entry(r);
-	return r->run->entry;
+	struct value *v;
+
+	if (r->run->entry)
+		return r->run->entry;
+	r->run->entry = v = make_entry(r);
+	if (r->route)
+		set(r, v, "route", entity_value(r->arena, "routes", r->route->route));
+	if (r->service)
+		set(r, v, "service", entity_value(r->arena, "services", r->service->service));
+	return v;
+}
+
+/* The members that are the same for all requests of a route. */
+static str route_members(struct arena *a, const struct route_plan *p)
+{
+	struct value *v = value_object(a);
+	str text;
+
+	value_set(a, v, STR("route"), entity_value(a, "routes", p->route));
+	if (p->service)
+		value_set(a, v, STR("service"), entity_value(a, "services", p->service->service));
+	text = json_text(a, v, JSON_COMPACT);
+	return str_part(text, 1, text.n - 1);
+}
+
+static str make_text(struct req *r)
+{
+	str text = json_text(r->arena, make_entry(r), JSON_COMPACT);
+	str parts[] = { str_part(text, 0, text.n - 1), STR(","), STR_NONE, STR("}") };
+
+	if (!r->route)
+		return text;
+	parts[2] = snapshot_route_text(r->snap, r->route, r->arena, route_members);
+	return str_join(r->arena, (strs){ parts, COUNT(parts) }, STR(""));
 }
 
 str log_text(struct req *r, const struct value *fields)
@@ -328,7 +356,7 @@ str log_text(struct req *r, const struct value *fields)
 
 	if (!fields || fields->kind != VALUE_OBJECT || fields->n == 0) {
 		if (!r->run->entry_text.s)
-			r->run->entry_text = json_text(r->arena, log_entry(r), JSON_COMPACT);
+			r->run->entry_text = make_text(r);
 		return r->run->entry_text;
 	}
 	v = value_copy(r->arena, log_entry(r));

@@ -92,6 +92,27 @@ def test_file_log(gateway, origin1, tmp_path):
     assert 'state' not in one
 
 
+def test_entries_show_the_configuration_that_served(gateway, origin1, tmp_path):
+    path = tmp_path / 'names.log'
+    config = logged_by(origin1, plugin('file-log', path=str(path)))
+    names = ['first', 'second']
+    g = None
+    for i, name in enumerate(names):
+        config['services'][0] |= {'name': name, 'tags': [name]}
+        config['services'][0]['routes'][0]['name'] = 'route-' + name
+        if g:
+            assert g.api('/config', method='POST', headers=[('Content-Type', 'application/json')],
+                         body=json.dumps(config).encode()).status == 201
+        else:
+            g = gateway(config, conf={'nginx_worker_processes': '2'})
+        for _ in range(4):
+            assert g.get('/').status == 200
+        lines_of(path, 4 * (i + 1))
+    said = [(e['service']['name'], e['service']['tags'], e['route']['name'], e['response']['status'])
+            for e in lines_of(path, 8)]
+    assert said == [(name, [name], 'route-' + name, 200) for name in names for _ in range(4)]
+
+
 def test_a_file_with_reopen_may_be_moved_away(gateway, origin1, tmp_path):
     path, kept = tmp_path / 'moved.log', tmp_path / 'kept.log'
     g = gateway(logged_by(origin1, plugin('file-log', path=str(path), reopen=True)))
