@@ -61,6 +61,7 @@
 #include "observe/metrics.h"
 #include "observe/syslog.h"
 #include "observe/trace.h"
+#include "protobuf/protobuf.h"
 #include "usage/usage.h"
 
 struct req;  /* a request on its way */
@@ -549,3 +550,14 @@ size_t node_zone_bytes(str name);
 /* Whoever answers, the answer shows what a service's does: Via, and an upstream that took no
  * time. */
 void reply_as_proxied(struct req *r);
+
+/* ---- gRPC --------------------------------------------------------------------------------- */
+
+/* The path that a service of HTTP would get, where strip_path and the service's path have had
+ * their effect; one of gRPC gets the request's path, unless req_set_upstream_path() says more. */
+str req_stripped_path(const struct req *r);
+
+/* In body_filter, with the last piece: what follows the upstream's body, as lines "Name: value"
+ * CRLF, or the value of one of them; STR_NONE: it is not there. */
+str reply_trailers(const struct req *r);
+str reply_trailer(const struct req *r, str name);

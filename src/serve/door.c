@@ -215,6 +215,13 @@ str req_upstream_path(const struct req *r)
 	return r->upstream_path;
 }
 
+str req_stripped_path(const struct req *r)
+{
+	str base = r->service ? r->service->service->path : STR_NONE;
+
+	return route_upstream_path(r->arena, &r->match, base, r->path);
+}
+
 void req_set_upstream_path(struct req *r, str path)
 {
 	r->upstream_path = uri_escape(r->arena, path);

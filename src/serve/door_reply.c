@@ -152,3 +152,23 @@ void reply_set_body(struct req *r, str body)
 {
 	r->run->whole = body;
 }
+
+/* ---- what follows it ---------------------------------------------------------------------- */
+
+str reply_trailers(const struct req *r)
+{
+	return r->trailers;
+}
+
+str reply_trailer(const struct req *r, str name)
+{
+	str rest = r->trailers, line;
+
+	while (rest.n && str_next(&rest, '\n', &line)) {
+		ptrdiff_t colon = str_find(line, ':', 0);
+
+		if (colon >= 0 && str_eq_ci(str_part(line, 0, (size_t)colon), name))
+			return str_trim(str_from(line, (size_t)colon + 1));
+	}
+	return STR_NONE;
+}

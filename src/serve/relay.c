@@ -385,6 +385,13 @@ static bool takes_all(const struct trial *t, enum http_body framing)
 	return framing != HTTP_BODY_NONE || t->response.body == HTTP_BODY_NONE;
 }
 
+/* A plugin makes an answer of HTTP/1.1 of one of gRPC, trailers included: what it said of TE
+ * was for the target. */
+static bool is_translated(const struct trial *t)
+{
+	return t->link->shared && !t->r->in.is_h2 && plugins_change_body(t->r);
+}
+
 static enum outcome relay_answer(struct trial *t)
 {
 	struct req *r = t->r;
@@ -407,7 +414,7 @@ static enum outcome relay_answer(struct trial *t)
 	sender_commit(t);
 	start_body(t, &b, framing == HTTP_BODY_NONE);
 	buf_init(&trailers, 0);
-	if (wants_trailers(r))
+	if (wants_trailers(r) && !is_translated(t))
 		b.trailers = &trailers;
 	is_whole = relay_body(&o, head, n, framing, &b);
 	block_put(&head);
