@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """gRPC through the gateway, between real clients and servers of Debian's python3-grpcio."""
+import os
+import re
 import threading
 
 import grpc
 import pytest
 
 from harness.client import chunked
-from harness.config import declarative, route, service
+from harness.config import declarative, route
+from harness.gateway import ROOT
 from harness.grpc_origin import GrpcClient, GrpcOrigin, connections_to, wait_for_connections
 from harness.h2_origin import CANCEL, END_STREAM, INTERNAL, OK_HEAD, H2Origin, literal, message
 from harness.ports import free_port
@@ -444,3 +447,22 @@ def test_clients_of_http1_reach_services_of_grpc(h2c, h2_origin):
         assert ('grpc-status', '0') in answer.trailers
     data = list(seen[0].data.values())
     assert data == [b'12345', b'12345']
+
+
+# ---- docs/guides/grpc.md --------------------------------------------------------------------
+
+
+def test_the_guide_does_what_it_says(h2c, grpc_origin, client):
+    with open(os.path.join(ROOT, 'docs', 'guides', 'grpc.md'), encoding='utf-8') as text:
+        guide = text.read()
+    example = re.search(r'```yaml\n(.*?)```', guide, re.S).group(1)
+    origin = grpc_origin()
+    assert 'port: 50051' in example
+    g = h2c(example.replace('port: 50051', f'port: {origin.port}'))
+    call = re.search(r'```python\n(.*?)```', guide, re.S).group(1)
+    assert call.count('127.0.0.1:8000') == 1
+    exec(call.replace('127.0.0.1:8000', f'127.0.0.1:{g.proxy}'), {'grpc': grpc})
+    assert origin.calls[-1][1]['x-consumer-username'] == 'ann'
+    with pytest.raises(grpc.RpcError) as failed:
+        client(g.proxy).Unary(b'hello', timeout=SOON)
+    assert failed.value.code() == grpc.StatusCode.UNAUTHENTICATED
