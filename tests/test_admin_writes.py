@@ -258,7 +258,12 @@ def test_a_key_lives_as_long_as_its_ttl(gw, name, module_origin):
     made = post(gw, f'/consumers/{name}/key-auth', {'key': 'k' + name, 'ttl': 6})
     assert made['ttl'] in (5, 6)
     lasting = post(gw, f'/consumers/{name}/key-auth', {})
-    assert len(lasting['key']) == 32 and 'ttl' not in lasting
+    assert len(lasting['key']) == 32 and lasting['ttl'] is None
+    for ttl in (-1, 1.5, 100000001, 'x', True):
+        words = 'must be an integer between 0 and 100000000'
+        assert call(gw, 'POST', f'/consumers/{name}/key-auth', {'ttl': ttl}, status=400) == {
+            'code': 11, 'name': 'invalid options', 'message': f'invalid option (ttl: {words})',
+            'options': {'ttl': words}}
 
     def asked(key):
         return ask(gw.proxy, '/' + name, headers=[('apikey', key)]).status

@@ -511,6 +511,25 @@ static bool resolve(struct call *c, const struct entity *e, struct value *doc, s
 	return false;
 }
 
+#define TTL_MAX 100000000 /* s */
+
+/* How long it is to live; null as good as nothing said. */
+static bool check_ttl(struct call *c, const struct entity *e, const struct value *doc,
+		      struct db_error *err)
+{
+	static const char words[] = "must be an integer between 0 and 100000000";
+	const struct value *ttl = e->has_ttl ? value_get(doc, "ttl") : NULL;
+
+	if (value_is_null(ttl) || (ttl->kind == VALUE_INT && ttl->i >= 0 && ttl->i <= TTL_MAX))
+		return true;
+	*err = (struct db_error){
+		.code = DB_INVALID_OPTIONS,
+		.message = str_fmt(c->a, "invalid option (ttl: %s)", words),
+		.fields = one_member(c->a, STR("ttl"), str_of(words)),
+	};
+	return false;
+}
+
 /* Completes and checks doc for that operation. */
 static bool check(struct call *c, const struct entity *e, struct value *doc, enum schema_op op,
 		  const struct value *before, struct db_error *err)
@@ -519,7 +538,7 @@ static bool check(struct call *c, const struct entity *e, struct value *doc, enu
 	struct value *errors;
 
 	*err = (struct db_error){ 0 };
-	if (!resolve(c, e, doc, err))
+	if (!check_ttl(c, e, doc, err) || !resolve(c, e, doc, err))
 		return false;
 	errors = entity_process(c->a, e, doc, &o);
 	if (errors)

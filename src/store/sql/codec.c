@@ -264,12 +264,13 @@ struct err *sql_decode(struct arena *a, const struct sql_entity *e, const struct
 	}
 	if (has_nested)
 		doc = completed(a, e, doc);
-	if (e->has_ttl && sql_cell(rows, row, e->n).s) {
+	if (e->has_ttl) {
 		double end = 0;
 
-		if (str_to_num(sql_cell(rows, row, e->n), &end))
-			value_set(a, doc, STR("ttl"),
-				  value_int(a, (int64_t)floor(end) - clock_wall_s()));
+		v = str_to_num(sql_cell(rows, row, e->n), &end)
+			    ? value_int(a, (int64_t)floor(end) - clock_wall_s())
+			    : value_null(a);
+		value_set(a, doc, STR("ttl"), v);
 	}
 	*ret = doc;
 	return NULL;
