@@ -153,6 +153,20 @@ static str make_update(struct arena *a, struct buf *out, const struct sql_dialec
 	return taken(a, out);
 }
 
+static str make_put(struct arena *a, struct buf *out, const struct sql_dialect *d,
+		    const struct sql_entity *e)
+{
+	enum sql_type type = SQL_TEXT;
+	const char *name = NULL;
+
+	add_insert(out, d, e);
+	buf_addf(out, " ON CONFLICT (\"%s\") DO UPDATE SET ", e->key);
+	for (size_t i = 0; written(e, i, &name, &type); i++)
+		buf_addf(out, "%s\"%s\" = EXCLUDED.\"%s\"", i ? ", " : "", name, name);
+	add_returning(out, e);
+	return taken(a, out);
+}
+
 static void make_columns(struct arena *a, struct buf *out, const struct sql_dialect *d,
 			 struct sql_entity *e)
 {
@@ -180,6 +194,7 @@ static void make_statements(struct arena *a, const struct sql_dialect *d, struct
 	add_insert(&out, d, e);
 	add_returning(&out, e);
 	e->insert = taken(a, &out);
+	e->put = make_put(a, &out, d, e);
 	e->update = make_update(a, &out, d, e);
 	buf_addf(&out, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
 	add_where_key(&out, d, e, 1);

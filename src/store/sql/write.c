@@ -45,11 +45,17 @@ static struct err *returned(struct writing *g, const struct sql_entity *e, struc
 	return sql_decode(g->a, e, rows, 0, &w->doc);
 }
 
+/* So many that the kinds are told, and what was before is not asked for. */
+static bool is_bulk(const struct writing *g)
+{
+	return g->n > TOLD_MAX;
+}
+
 /* Other nodes hear of it, where there are any. */
 static struct err *tell(struct writing *g, struct sql_link *l, const struct store_write *w,
 			const struct value *before, const struct value *after)
 {
-	if (!g->store->db->node.s || g->n > TOLD_MAX)
+	if (!g->store->db->node.s || is_bulk(g))
 		return NULL;
 	return sql_tell(g->store, l, g->a, &g->told, w, before, after);
 }
@@ -91,12 +97,12 @@ static struct err *put(struct writing *g, struct sql_link *l, const struct sql_e
 	g->doc = w->doc;
 	if (w->op == STORE_UPSERT && strcmp(e->key, "id") == 0)
 		value_set(g->a, w->doc, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
-	if (w->op == STORE_UPSERT)
+	if (w->op == STORE_UPSERT && !is_bulk(g))
 		PASS(find_before(g, l, e, w, &before));
 	if (before)
 		PASS(replace(g, l, e, w, &rows));
 	else
-		PASS(ask(g, l, e->insert,
+		PASS(ask(g, l, w->op == STORE_UPSERT && is_bulk(g) ? e->put : e->insert,
 			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace, false),
 			 e->n_written, &rows));
 	PASS(returned(g, e, w, &rows));
@@ -148,7 +154,7 @@ static struct err *take_away(struct writing *g, struct sql_link *l, const struct
 	w->was_there = before != NULL;
 	if (!before)
 		return NULL;
-	if (g->store->db->node.s && g->n <= TOLD_MAX)
+	if (g->store->db->node.s && !is_bulk(g))
 		PASS(sql_tell_children(g->store, l, g->a, &g->told, w->entity, key[0]));
 	PASS(take_along(g, l, e, key));
 	PASS(ask(g, l, e->remove, key, n_key, NULL));
@@ -178,7 +184,7 @@ static struct err *run_writes(struct sql_link *l, void *arg)
 	}
 	if (!g->store->db->node.s)
 		return NULL;
-	if (g->n > TOLD_MAX)
+	if (is_bulk(g))
 		PASS(sql_tell_kinds(g->store, l, g->a, &g->told, g->writes, g->n));
 	return sql_tell_all(g->store, l, g->a);
 }
