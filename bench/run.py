@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import plugins
+import stores
 import streams
 from changes import measure_changes
 from load import compare, h2load, measure, medians
@@ -172,7 +173,7 @@ def machine():
            f'{os.uname().release}'
 
 
-def page(options, results, suite, streamed, routes, built, changes, idle):
+def page(options, results, suite, streamed, routes, built, changes, kept, idle):
     commit = first_line('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')
     dirty = subprocess.run(['git', '-C', ROOT, 'status', '--porcelain', '-uno', 'src'],
                            capture_output=True, text=True).stdout.strip()
@@ -229,6 +230,8 @@ def page(options, results, suite, streamed, routes, built, changes, idle):
                   '| | p50 ms | p99 ms | worst ms |', '|---|---:|---:|---:|']
         lines += [f'| {name} | {f["p50"]:.2f} | {f["p99"]:.2f} | {f["worst"]:.2f} |'
                   for name, f in changes.items()]
+    if kept:
+        lines += stores.lines_of(kept)
     if idle:
         lines += ['', '## Idle connections', '',
                   f'{options.idle:,} kept-alive connections after one request each, memory of the '
@@ -245,7 +248,7 @@ def main():
     parser.add_argument('--seconds', type=int, default=5)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='', help='cases, of: '
-                        + ','.join([c[0] for c in CASES] + ['browser', 'plugins', 'logging', 'routes', 'build', 'changes', 'idle', 'streams']))
+                        + ','.join([c[0] for c in CASES] + ['browser', 'plugins', 'logging', 'routes', 'build', 'changes', 'stores', 'idle', 'streams']))
     parser.add_argument('--build', type=int, default=100000, help='routes to build')
     parser.add_argument('--idle', type=int, default=10000, help='idle connections')
     parser.add_argument('--out', default=os.path.join(ROOT, 'bench', 'RESULTS.md'))
@@ -290,8 +293,9 @@ def main():
             if is_wanted('routes') else None
         built = build_routes(folder, origin, cert, options.build) if is_wanted('build') else None
         changes = measure_changes(folder, origin, 10000, 10) if is_wanted('changes') else None
+        kept = stores.measure_stores(folder) if is_wanted('stores') else None
         with open(options.out, 'w') as out:
-            out.write(page(options, results, suite, streamed, routes, built, changes, idle))
+            out.write(page(options, results, suite, streamed, routes, built, changes, kept, idle))
         print(f'written: {options.out}')
     finally:
         for one in reversed(started):
