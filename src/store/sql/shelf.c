@@ -354,7 +354,8 @@ static struct err *read_rows(struct sql_link *l, struct sql_store *s, struct are
 	buf_addf(&sql, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
 	if (e->has_workspace) {
 		params[n++] = s->workspace;
-		buf_addf(&sql, "%s\"ws_id\" = %c%zu", glue, l->dialect->placeholder, n);
+		buf_addf(&sql, "%s%s\"ws_id\" = %c%zu", glue, l->dialect->not_by_index,
+			 l->dialect->placeholder, n);
 		glue = " AND ";
 	}
 	if (e->has_ttl) {

@@ -31,6 +31,8 @@ struct sql_dialect {
 	char placeholder;                  /* before its number */
 	const char *now;                   /* to compare with a column of SQL_TIME */
 	const char *for_update;            /* behind a SELECT of a row about to be written */
+	const char *not_by_index;          /* before a column that nearly all rows have alike */
+	const char *analyze;               /* before a table that has grown at once, or NULL */
 	const char *table_end;             /* behind the parenthesis of CREATE TABLE */
 	bool lists_are_json;               /* else array literals: {"a","b"} */
 	bool has_defaults, has_gin;

@@ -172,7 +172,7 @@ static str page_statement(struct paging *g, const struct sql_dialect *d, str *pa
 	buf_addf(&out, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
 	if (e->has_workspace) {
 		params[n++] = g->store->workspace;
-		buf_addf(&out, "%s\"ws_id\" = %c%zu", glue, d->placeholder, n);
+		buf_addf(&out, "%s%s\"ws_id\" = %c%zu", glue, d->not_by_index, d->placeholder, n);
 		glue = " AND ";
 	}
 	if (parent) {

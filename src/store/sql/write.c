@@ -161,6 +161,23 @@ static struct err *take_away(struct writing *g, struct sql_link *l, const struct
 	return tell(g, l, w, before, NULL);
 }
 
+/* Until a database has counted what is in a table it may sort all of it for one page. */
+static struct err *analyze(struct writing *g, struct sql_link *l)
+{
+	bool *is_done = NEWS(g->a, bool, g->store->n);
+
+	for (size_t i = 0; i < g->n && l->dialect->analyze; i++) {
+		const struct sql_entity *e = sql_store_entity(g->store, g->writes[i].entity);
+
+		if (is_done[e - g->store->entities])
+			continue;
+		is_done[e - g->store->entities] = true;
+		PASS(ask(g, l, str_fmt(g->a, "%s \"%s\"", l->dialect->analyze, e->table->name),
+			 NULL, 0, NULL));
+	}
+	return NULL;
+}
+
 static struct err *run_writes(struct sql_link *l, void *arg)
 {
 	struct writing *g = arg;
@@ -182,6 +199,8 @@ static struct err *run_writes(struct sql_link *l, void *arg)
 			break;
 		}
 	}
+	if (is_bulk(g))
+		PASS(analyze(g, l));
 	if (!g->store->db->node.s)
 		return NULL;
 	if (is_bulk(g))
