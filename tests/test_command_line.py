@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from harness.gateway import PROGRAM, children, clean_environment
+from harness.config import declarative, everything_to, named, who
+from harness.gateway import PROGRAM, children, clean_environment, is_running
 from harness.ports import free_port
 from harness.waits import wait_for
 
@@ -114,9 +115,11 @@ def test_a_gateway_starts_once_and_stops(place):
     assert (place.good('health', '-p', place.prefix)
             == f'nginx.......running\n\nKong is healthy at {place.prefix}\n')
     assert place.good('health', '-p', place.prefix, KONG_PREFIX='/nowhere')
+    assert place.bad('health', '-p', str(place.folder), KONG_PREFIX=place.prefix)
     assert place.good('stop', '-p', place.prefix) == 'Kong stopped\n'
-    assert (place.bad('stop', '-p', place.prefix)
-            == f'Error: nginx not running in prefix: {place.prefix}\n{DETAILS}')
+    for command in ('stop', 'quit'):
+        assert (place.bad(command, '-p', place.prefix)
+                == f'Error: nginx not running in prefix: {place.prefix}\n{DETAILS}')
     assert f'Kong is not running at {place.prefix}' in place.bad('health', '-p', place.prefix)
     assert place.bad('stop', '-p', '/no/such') == f'Error: no such prefix: /no/such\n{DETAILS}'
 
@@ -222,8 +225,10 @@ def test_what_has_no_effect_is_named_once(place):
 
 def test_declarative_files_are_made_and_checked(place):
     place.good('config', 'init')
-    assert (place.folder / 'kong.yml').read_text().startswith('#')
+    made = (place.folder / 'kong.yml').read_text()
+    assert made.startswith('#')
     assert 'already exists.\nWill not overwrite it.' in place.bad('config', 'init')
+    assert (place.folder / 'kong.yml').read_text() == made
     assert place.good('config', 'parse', 'kong.yml', '-c', place.conf) == 'parse successful\n'
     (place.folder / 'bad.yml').write_text('_format_version: "3.0"\nservices:\n- nam: x\n')
     assert place.bad('config', 'parse', 'bad.yml', '-c', place.conf).startswith(
@@ -255,3 +260,109 @@ def test_the_sample_is_a_valid_kong_conf(place):
     path.write_text(re.sub(r'^#([a-z]\w* =)', r'\1', sample, flags=re.M))
     place.good('check', str(path))
     assert place.good('print', 'reference').startswith('# Settings')
+
+
+# ---- with something to serve ----------------------------------------------------------------
+
+
+@pytest.fixture
+def daemon(gateway, origin):
+    """A gateway that is started in the background by the command line; stopped at the end."""
+    gw = gateway(everything_to(origin()), start=False, conf={'nginx_daemon': 'on'})
+    yield gw
+    pids = []
+    try:
+        pids = [gw.master, *gw.workers]
+        os.kill(gw.master, signal.SIGTERM)
+    except (OSError, ValueError):
+        pass
+    wait_for(lambda: not any(map(is_running, pids)), 'the daemon to end')
+    assert gw.complaint() is None
+
+
+def test_start_stop(daemon):
+    done = daemon.cli('start')
+    assert (done.returncode, 'Kong started' in done.stdout + done.stderr) == (0, True)
+    assert daemon.get('/').status == 200, 'it must serve when start returns'
+    assert is_running(daemon.master)
+    pids = [daemon.master, *daemon.workers]
+    done = daemon.cli('stop', conf=False, env={'KONG_PREFIX': daemon.prefix})
+    assert (done.returncode, 'Kong stopped' in done.stdout + done.stderr) == (0, True)
+    wait_for(lambda: not any(map(is_running, pids)), 'the end')
+
+
+def test_reload_and_restart(daemon, origin):
+    o = origin()
+    daemon.cli('start')
+    daemon.write_config(declarative(named(o, 'reloaded', paths=['/'])))
+    done = daemon.cli('reload')
+    assert (done.returncode, 'Kong reloaded' in done.stdout + done.stderr) == (0, True)
+    wait_for(lambda: who(daemon.get('/')) == 'reloaded', 'the new configuration', timeout=1)
+    old = daemon.master
+    daemon.write_config(declarative(named(o, 'restarted', paths=['/'])))
+    done = daemon.cli('restart')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'Kong started' in done.stdout + done.stderr
+    assert daemon.master != old and who(daemon.get('/')) == 'restarted'
+
+
+def test_start_after_an_unclean_end(daemon):
+    daemon.cli('start')
+    master, workers = daemon.master, daemon.workers
+    for pid in [master, *workers]:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(is_running, [master, *workers])), 'the end')
+    done = daemon.cli('start')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert daemon.get('/').status == 200
+
+
+def test_default_certificates_are_kept(gateway, origin):
+    gw = gateway(everything_to(origin()))
+    path = os.path.join(gw.prefix, 'ssl', 'kong-default.crt')
+    first = open(path).read()
+    gw.stop()
+    gw.start()
+    assert open(path).read() == first
+
+
+@pytest.mark.parametrize('text,says', [
+    ('services:\n- name: a\n  url: http://a\n', '_format_version'),
+    ('_format_version: "9.9"\n', '_format_version'),
+    ('_format_version: "3.0"\nservices:\n- name: a b\n  url: http://a\n', 'name'),
+    ('_format_version: "3.0"\nservices:\n- name: a\n  host: a\n  port: lots\n', 'port'),
+    ('_format_version: "3.0"\nnonsense: []\n', 'unknown field'),
+    ('_format_version: "3.0"\nservices: [\n', 'Failed parsing'),
+])
+def test_config_parse_says_what_is_wrong(place, text, says):
+    (place.folder / 'bad.yml').write_text(text)
+    told = place.bad('config', 'parse', 'bad.yml')
+    assert 'Failed parsing' in told and says in told
+
+
+def test_config_parse_of_a_file_that_is_not_there(place):
+    assert '/nonexistent.yml' in place.bad('config', 'parse', '/nonexistent.yml')
+
+
+def test_a_bad_declarative_file_stops_the_start(gateway):
+    gw = gateway('_format_version: "3.0"\nservices: [{name: x, nonsense: 1}]', start=False)
+    done = gw.cli('start')
+    assert done.returncode == 1
+    assert 'nonsense' in done.stdout + done.stderr and 'unknown field' in done.stdout + done.stderr
+
+
+def test_a_missing_declarative_file_stops_the_start(gateway):
+    gw = gateway(start=False, conf={'declarative_config': '/nonexistent/kong.yml'})
+    done = gw.cli('start')
+    assert done.returncode == 1
+    assert '/nonexistent/kong.yml' in done.stdout + done.stderr
+
+
+def test_a_prefix_of_spaces_and_umlauts(gateway, origin, tmp_path):
+    gw = gateway(everything_to(origin()), start=False)
+    gw.prefix = str(tmp_path / 'a b ü')
+    os.makedirs(gw.prefix)
+    gw.write_conf(prefix=gw.prefix)
+    gw.start()
+    assert gw.get('/').status == 200
+    assert json.loads(gw.api('/').body)['configuration']['prefix'] == gw.prefix
