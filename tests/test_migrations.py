@@ -139,6 +139,19 @@ def test_pending_and_new_ones_at_once(fresh):
     assert fresh.cli('migrations', 'list', '-q').stderr == ''
 
 
+def test_a_database_of_before_3_0_is_for_kong(fresh):
+    migrate(fresh, 'bootstrap')
+    fresh.sql("UPDATE schema_meta SET last_executed = '015_270_to_280', executed = array_remove("
+              "array_remove(array_remove(executed, '016_280_to_300'), '017_300_to_310'),"
+              " '018_310_to_320') WHERE subsystem = 'core'")
+    before = catalogue(fresh)
+    done = fresh.cli('migrations', 'up')
+    assert done.returncode == 1
+    assert 'the database is of a Kong before 3.0' in done.stderr
+    assert '`kong migrations finish` of a Kong 3.0 to 3.2' in done.stderr
+    assert catalogue(fresh) == before
+
+
 def test_start_migrates_when_asked(fresh):
     migrate(fresh, 'bootstrap')
     fresh.sql("DELETE FROM schema_meta WHERE subsystem = 'session'")

@@ -371,8 +371,9 @@ static struct err *check_age(const struct migrations_state *s)
 			    strcmp(s->new.v[i].names[k], LEAST_CORE) <= 0)
 				return err_hint(
 					FAIL(ERR_INVALID, "the database is of a Kong before 3.0"),
-					"Migrate it with Kong 3.0 first, then with this "
-					"program.");
+					"Run `kong migrations up` and `kong migrations finish` of "
+					"a Kong 3.0 to 3.2 on "
+					"it, then go on here.");
 		}
 	}
 	return NULL;

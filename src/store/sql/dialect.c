@@ -107,6 +107,7 @@ const struct sql_dialect sql_dialect_postgres = {
 	.placeholder = '$',
 	.now = "CURRENT_TIMESTAMP",
 	.not_by_index = "",
+	.has_put = true,
 	.analyze = "ANALYZE",
 	.for_update = " FOR UPDATE",
 	.table_end = "",

@@ -194,7 +194,7 @@ static void make_statements(struct arena *a, const struct sql_dialect *d, struct
 	add_insert(&out, d, e);
 	add_returning(&out, e);
 	e->insert = taken(a, &out);
-	e->put = make_put(a, &out, d, e);
+	e->put = d->has_put ? make_put(a, &out, d, e) : STR_NONE;
 	e->update = make_update(a, &out, d, e);
 	buf_addf(&out, "SELECT " STRF " FROM \"%s\"", STRV(e->columns), e->table->name);
 	add_where_key(&out, d, e, 1);

@@ -27,7 +27,7 @@ struct sql_entity {
 	size_t n_written;    /* parameters of insert and update */
 	str columns;         /* what a SELECT names, in the order of fields, then ttl */
 	str insert;          /* n_written parameters */
-	str put;             /* the same; what has the key is replaced */
+	str put;             /* the same, what has the key is replaced; or unset */
 	str update;          /* the same, the last two more: key and workspace */
 	str find, find_lock; /* key and, where there is one, workspace */
 	str remove;

@@ -36,6 +36,7 @@ struct sql_dialect {
 	const char *table_end;             /* behind the parenthesis of CREATE TABLE */
 	bool lists_are_json;               /* else array literals: {"a","b"} */
 	bool has_defaults, has_gin;
+	bool has_put; /* ON CONFLICT (key) counts though (key, ws_id) is unique as well */
 	/* A condition on "tags" with n parameters from the first one on. */
 	void (*tags)(struct buf *out, bool is_any, size_t first, size_t n);
 	/* Statements that keep the table tags in step with t. */

@@ -45,7 +45,7 @@ static struct err *returned(struct writing *g, const struct sql_entity *e, struc
 	return sql_decode(g->a, e, rows, 0, &w->doc);
 }
 
-/* So many that the kinds are told, and what was before is not asked for. */
+/* So many that the kinds are told, not each of them. */
 static bool is_bulk(const struct writing *g)
 {
 	return g->n > TOLD_MAX;
@@ -91,18 +91,19 @@ static struct err *find_before(struct writing *g, struct sql_link *l, const stru
 static struct err *put(struct writing *g, struct sql_link *l, const struct sql_entity *e,
 		       struct store_write *w)
 {
+	bool in_one = w->op == STORE_UPSERT && is_bulk(g) && e->put.s;
 	struct value *before = NULL;
 	struct sql_rows rows = { 0 };
 
 	g->doc = w->doc;
 	if (w->op == STORE_UPSERT && strcmp(e->key, "id") == 0)
 		value_set(g->a, w->doc, STR("id"), value_str(g->a, uuid_str(g->a, w->id)));
-	if (w->op == STORE_UPSERT && !is_bulk(g))
+	if (w->op == STORE_UPSERT && !in_one)
 		PASS(find_before(g, l, e, w, &before));
 	if (before)
 		PASS(replace(g, l, e, w, &rows));
 	else
-		PASS(ask(g, l, w->op == STORE_UPSERT && is_bulk(g) ? e->put : e->insert,
+		PASS(ask(g, l, in_one ? e->put : e->insert,
 			 sql_encode(g->a, l->dialect, e, w->doc, g->store->workspace, false),
 			 e->n_written, &rows));
 	PASS(returned(g, e, w, &rows));
