@@ -216,11 +216,11 @@ def test_prepare_makes_the_prefix(place):
 
 
 def test_what_has_no_effect_is_named_once(place):
-    place.write(vitals='off', nginx_http_lua_shared_dict='mine 1m')
+    place.write(vitals='off', nginx_http_lua_max_pending_timers='9')
     done = place.run('prepare', '-c', place.conf)
     assert done.returncode == 0
     assert done.stderr.count('vitals: kept without effect, this version has no Vitals yet') == 1
-    assert done.stderr.count('the nginx directive lua_shared_dict does not apply') == 1
+    assert done.stderr.count('the nginx directive lua_max_pending_timers does not apply') == 1
 
 
 def test_declarative_files_are_made_and_checked(place):
