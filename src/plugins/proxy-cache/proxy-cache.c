@@ -260,19 +260,22 @@ static bool is_storable(struct req *r, const struct conf *conf, const struct dir
 	       (!d->is_private && !d->no_store && !d->no_cache && ttl_s > 0);
 }
 
-static void expect(struct state *st, size_t bytes, bool *ret_fits)
+/* Tells the zone how much of it there is to come; false: that is too much. */
+static bool expect(struct state *st, size_t bytes)
 {
-	*ret_fits = zone_expect(st->zone, st->expected, bytes);
+	bool fits = zone_expect(st->zone, st->expected, bytes);
+
 	st->expected = bytes;
+	return fits && bytes <= shelf_parcel_most(st->zone->shelf);
 }
 
 static void drop_pending(void *p)
 {
 	struct state *st = p;
-	bool ignored;
 
 	parcel_drop(&st->parcel);
-	expect(st, 0, &ignored);
+	zone_expect(st->zone, st->expected, 0);
+	st->expected = 0;
 }
 
 /* Of a body that is announced; false: it is too large. */
@@ -291,6 +294,8 @@ static int64_t end_of(const struct conf *conf, int64_t ttl_s)
 {
 	int64_t keep_s = conf->storage_ttl != FIELD_UNSET_INT ? conf->storage_ttl : ttl_s;
 
+	if (keep_s < 0)
+		return 0;
 	if (keep_s == 0) /* as Kong's dictionaries have it */
 		return INT64_MAX;
 	return keep_s > INT64_MAX / 2000 ? INT64_MAX : clock_mono_ms() + keep_s * 1000;
@@ -366,15 +371,14 @@ static enum verdict on_header_filter(struct req *r, const void *conf_)
 static enum verdict on_body_filter(struct req *r, const void *conf)
 {
 	struct state *st = req_ctx(r, struct state, &plugin_proxy_cache);
-	bool is_last, fits;
+	bool is_last;
 	str piece;
 
 	(void)conf;
 	if (!st->parcel)
 		return NEXT;
 	piece = reply_piece(r, &is_last);
-	expect(st, parcel_bytes(st->parcel).n + piece.n, &fits);
-	if (!fits || st->expected > shelf_parcel_most(st->zone->shelf)) {
+	if (!expect(st, parcel_bytes(st->parcel).n + piece.n)) {
 		give_up(st);
 		return NEXT;
 	}
