@@ -87,6 +87,7 @@ def test_patch_keeps_what_it_does_not_say(gw, name):
                    {'healthchecks': {'active': {'concurrency': 2}}}, 200)
     assert changed['healthchecks']['active']['timeout'] == 3
     assert changed['healthchecks']['active']['concurrency'] == 2
+    assert call(gw, 'PATCH', f'/upstreams/{name}', {'id': str(uuid.uuid4())}, 200)['id'] == made['id']
     assert changed['tags'] == ['t'] and changed['created_at'] == made['created_at']
     assert call(gw, 'PATCH', f'/upstreams/{name}', {'tags': None}, 200)['tags'] is None
 

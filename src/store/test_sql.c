@@ -505,7 +505,8 @@ static void a_change_keeps_what_it_does_not_say(void **state)
 						 "\"timeout\":7}},\"tags\":[\"a\"]}");
 	struct value *change = completed(
 		entity("upstreams"),
-		parsed("{\"slots\":100,\"healthchecks\":{\"active\":{\"concurrency\":3}}}"),
+		parsed("{\"id\":\"" ID_1
+		       "\",\"slots\":100,\"healthchecks\":{\"active\":{\"concurrency\":3}}}"),
 		SCHEMA_UPDATE);
 	struct db_error err = { 0 };
 	struct value *after =
@@ -514,6 +515,7 @@ static void a_change_keeps_what_it_does_not_say(void **state)
 
 	(void)state;
 	assert_non_null(after);
+	assert_true(uuid_eq(id_of(after), id_of(made))); /* whatever the change says */
 	assert_int_equal(value_get(after, "slots")->i, 100);
 	assert_int_equal(value_get(active, "concurrency")->i, 3);
 	assert_true(value_eq(value_get(active, "timeout"), value_int(a, 7)));

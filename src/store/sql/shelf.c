@@ -465,10 +465,16 @@ static struct err *load_lists(struct sql_link *l, void *arg)
 
 	for (size_t i = 0; i < g->n; i++) {
 		struct taking *t = &g->v[i];
+		struct err *e;
 
 		if (t->entity->is_on_demand || t->found)
 			continue;
-		PASS(t->before ? read_changed(l, g->store, t) : read_all(l, g->store, t));
+		e = t->before ? read_changed(l, g->store, t) : read_all(l, g->store, t);
+		if (e) {
+			shelf_drop(t->found);
+			t->found = NULL;
+			return e;
+		}
 		keep(g, t);
 	}
 	return NULL;

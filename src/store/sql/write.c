@@ -121,6 +121,7 @@ static struct err *change(struct writing *g, struct sql_link *l, const struct sq
 	if (!before)
 		return not_found(g, w);
 	g->doc = schema_merge(g->a, entity_schema(e->entity), before, w->doc);
+	value_set(g->a, g->doc, str_of(e->key), value_get(before, e->key)); /* it stays who it is */
 	if (value_get(w->doc, "ttl") || value_get(before, "ttl"))
 		value_set(g->a, g->doc, STR("ttl"),
 			  value_get(w->doc, "ttl") ? value_get(w->doc, "ttl")
