@@ -5,7 +5,9 @@ import os
 import re
 import signal
 import threading
+from concurrent import futures
 
+import grpc
 import pytest
 
 from harness.client import ask
@@ -339,11 +341,42 @@ def test_probes_at_once(gateway, origin):
     assert most[0] == 2
 
 
-def test_grpc_is_not_probed_and_that_is_said(gateway, moody):
-    one = moody()
-    gw = gateway(pool(active('grpc'), one))
-    assert 'upstream pool: active checks by gRPC are not made' in gw.log()
-    assert health(gw, one) == 'HEALTHY' and not one.requests
+class Health(grpc.GenericRpcHandler):
+    """A server with grpc.health.v1.Health, which says .answer, or fails when there is none."""
+
+    def __init__(self, credentials=None):
+        self.answer, self.seen = b'\x08\x01', []
+        self.server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[self])
+        self.port = (self.server.add_secure_port('127.0.0.1:0', credentials) if credentials else
+                     self.server.add_insecure_port('127.0.0.1:0'))
+        self.server.start()
+
+    def service(self, details):
+        if details.method != '/grpc.health.v1.Health/Check':
+            return None
+        self.seen.append(dict(details.invocation_metadata))
+        return grpc.unary_unary_rpc_method_handler(self.check) if self.answer else None
+
+    def check(self, request, context):
+        assert request == b''
+        return self.answer
+
+
+@pytest.mark.parametrize('kind', ['grpc', 'grpcs'])
+def test_grpc_is_asked_for_its_health(gateway, certs, kind):
+    pair = certs.make('localhost', ['localhost', '127.0.0.1'])
+    one = Health(grpc.ssl_server_credentials([(pair.key.encode(), pair.cert.encode())])
+                 if kind == 'grpcs' else None)
+    try:
+        gw = gateway(pool(active(kind, headers={'x-probe': ['yes']},
+                                 https_verify_certificate=False), one))
+        for answer, word in ((b'\x08\x01', 'HEALTHY'), (b'\x08\x02', 'UNHEALTHY'),
+                             (b'\x08\x01', 'HEALTHY'), (None, 'UNHEALTHY')):
+            one.answer = answer
+            wait_for(lambda: health(gw, one) == word, word)
+        assert one.seen[0]['x-probe'] == 'yes'
+    finally:
+        one.server.stop(None).wait()
 
 
 def test_an_upstream_without_services_is_probed_too(gateway, moody):

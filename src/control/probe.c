@@ -141,9 +141,12 @@ bool probe_run(const struct probe *p, deadline until, enum try_outcome *ret, int
 	       const char **why)
 {
 	struct sock s = { 0 };
-	enum net_end e = sock_connect(&s, p->address, until);
+	enum net_end e;
 	bool is_done;
 
+	if (p->kind == PROBE_GRPC || p->kind == PROBE_GRPCS)
+		return probe_grpc(p, until, ret, ret_status, why);
+	e = sock_connect(&s, p->address, until);
 	*ret_status = 0;
 	if (e != NET_OK) {
 		if (e == NET_CANCELLED)

@@ -18,7 +18,7 @@ struct checked {
 	const struct upstream *upstream;
 	struct balancer *balancer;
 	enum probe_kind kind;
-	bool is_probed, is_grpc;
+	bool is_probed;
 	struct tls_context *tls;
 	int64_t interval_ms[SIDES]; /* 0: none */
 	int64_t timeout_ms;
@@ -56,6 +56,7 @@ struct watch {
 struct prober {
 	struct checkup *now;
 	struct list watches;
+	struct links *links; /* of gRPC: none is kept */
 	bool is_stopped;
 };
 
@@ -123,6 +124,7 @@ struct maker {
 static struct err *make_context(struct maker *m, const struct upstream *u, struct tls_context **ret)
 {
 	const struct settings *s = m->settings;
+	static const str h2[] = { STR_INIT("h2") };
 	struct tls_cert *cert CLEANUP(tls_cert_drop) = NULL;
 	struct tls_client_options o = {
 		.protocols = s->lua_ssl_versions,
@@ -132,6 +134,8 @@ static struct err *make_context(struct maker *m, const struct upstream *u, struc
 
 	PASS(client_cert(s, m->config, u, &cert));
 	o.cert = cert;
+	if (str_is(u->healthchecks.active.type, "grpcs"))
+		o.alpn = (strs){ (str *)(uintptr_t)h2, COUNT(h2) };
 	if (o.verify && !m->store)
 		TRY(tls_store_new(&s->trusted_ca_pems, &m->store), "lua_ssl_trusted_certificate");
 	o.store = o.verify ? m->store : NULL;
@@ -143,7 +147,8 @@ static struct err *make_context(struct maker *m, const struct upstream *u, struc
 static struct err *find_context(struct maker *m, const struct upstream *u, struct tls_context **ret)
 {
 	bool verify = u->healthchecks.active.https_verify_certificate;
-	str key = str_fmt(m->scratch, "%d" STRF, verify, STRV(id_key(&u->client_certificate)));
+	str key = str_fmt(m->scratch, STRF "/%d" STRF, STRV(u->healthchecks.active.type), verify,
+			  STRV(id_key(&u->client_certificate)));
 	void **known = map_put(m->scratch, &m->contexts, key);
 	struct err *e = NULL;
 
@@ -163,11 +168,17 @@ static int64_t interval_of(double seconds)
 
 static void set_kind(struct checked *c, str type)
 {
-	c->is_grpc = str_is(type, "grpc") || str_is(type, "grpcs");
-	c->kind = str_is(type, "tcp")     ? PROBE_TCP
-		  : str_is(type, "https") ? PROBE_HTTPS
-					  : PROBE_HTTP;
-	c->is_probed = !c->is_grpc && (c->interval_ms[SIDE_UP] || c->interval_ms[SIDE_DOWN]);
+	static const char *const names[] = {
+		[PROBE_TCP] = "tcp",   [PROBE_HTTP] = "http",   [PROBE_HTTPS] = "https",
+		[PROBE_GRPC] = "grpc", [PROBE_GRPCS] = "grpcs",
+	};
+
+	c->kind = PROBE_HTTP;
+	for (unsigned i = 0; i < COUNT(names); i++) {
+		if (str_is(type, names[i]))
+			c->kind = (enum probe_kind)i;
+	}
+	c->is_probed = c->interval_ms[SIDE_UP] || c->interval_ms[SIDE_DOWN];
 }
 
 static void set_checked(struct checked *c, const struct upstream *u)
@@ -209,12 +220,17 @@ static void gather_targets(struct checkup *k, const struct config *config)
 	}
 }
 
+static bool is_tls(enum probe_kind kind)
+{
+	return kind == PROBE_HTTPS || kind == PROBE_GRPCS;
+}
+
 static void prepare(struct maker *m, struct balance_store *balancers, struct checked *c)
 {
 	struct err *e = NULL;
 
 	c->balancer = balancer_for_health(m->a, balancers, c->upstream, c->targets, c->n_targets);
-	if (c->is_probed && c->kind == PROBE_HTTPS)
+	if (c->is_probed && is_tls(c->kind))
 		e = find_context(m, c->upstream, &c->tls);
 	if (e) {
 		log_err(LOG_ERROR_, e, "upstream " STRF " is not probed", STRV(c->upstream->name));
@@ -320,8 +336,13 @@ static void probe_one(struct round *r, struct probed *p)
 	probe.server_name = u->healthchecks.active.https_sni.n ? u->healthchecks.active.https_sni
 							       : without_port(host);
 	probe.verify_name = u->healthchecks.active.https_verify_certificate;
-	probe.request = probe_request(a, u->healthchecks.active.http_path,
-				      u->healthchecks.active.headers, host);
+	if (c->kind == PROBE_GRPC || c->kind == PROBE_GRPCS)
+		probe.fields =
+			probe_fields(a, is_tls(c->kind), u->healthchecks.active.headers, host);
+	else
+		probe.request = probe_request(a, u->healthchecks.active.http_path,
+					      u->healthchecks.active.headers, host);
+	probe.links = r->turn->watch->prober->links;
 	if (p->address.size || balancer_find(c->balancer, a, p, until)) {
 		if (!probe_run(&probe, until, &how, &status, &why))
 			return;
@@ -418,12 +439,7 @@ static void add_watches(struct prober *p)
 		struct checked *c = &p->now->all.v[i];
 		struct watch *w = map_find(&known, id_key(&c->upstream->id));
 
-		if (!c->is_probed && !c->is_grpc)
-			continue;
-		if (!w && c->is_grpc && (c->interval_ms[SIDE_UP] || c->interval_ms[SIDE_DOWN]))
-			log_warn("upstream " STRF ": active checks by gRPC are not made",
-				 STRV(c->upstream->name));
-		if (!w)
+		if (!w && c->is_probed)
 			set_watch(watch_new(p, c->upstream->id), c);
 	}
 }
@@ -433,6 +449,7 @@ struct prober *prober_new(void)
 	struct prober *p = MEM_NEW(struct prober);
 
 	list_init(&p->watches);
+	p->links = links_new(&(struct links_options){ 0 });
 	return p;
 }
 
@@ -455,6 +472,7 @@ void prober_stop(struct prober *p)
 	list_for_each (&p->watches, struct watch, link, w)
 		for (int i = 0; i < SIDES; i++)
 			timer_clear(&w->turns[i].timer);
+	links_close_idle(p->links);
 }
 
 void prober_drop(struct prober **ref)
@@ -468,5 +486,6 @@ void prober_drop(struct prober **ref)
 		mem_free(w);
 	}
 	checkup_drop(&p->now);
+	links_drop(&p->links);
 	mem_free(p);
 }

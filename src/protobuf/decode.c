@@ -179,10 +179,18 @@ static struct err *of_timestamp(struct arena *a, const struct value *v, struct v
 	return NULL;
 }
 
+static struct err *read_message(struct in *in, const struct proto_message *m, str bytes,
+				unsigned depth, struct value **ret)
+{
+	struct in inner = part(in, bytes);
+
+	PASS(decode(&inner, m, depth + 1, ret));
+	return m->is_timestamp ? of_timestamp(in->a, *ret, ret) : NULL;
+}
+
 static struct err *read_one(struct in *in, const struct proto_field *f, unsigned depth,
 			    struct value **ret)
 {
-	struct in inner;
 	uint64_t u;
 	str s;
 
@@ -197,9 +205,7 @@ static struct err *read_one(struct in *in, const struct proto_field *f, unsigned
 		*ret = value_str(in->a, str_copy(in->a, s));
 		return NULL;
 	}
-	inner = part(in, s);
-	PASS(decode(&inner, f->message, depth + 1, ret));
-	return f->message->is_timestamp ? of_timestamp(in->a, *ret, ret) : NULL;
+	return read_message(in, f->message, s, depth, ret);
 }
 
 static struct err *skip(struct in *in, unsigned wire)
@@ -223,13 +229,17 @@ static struct value *list_of(struct arena *a, struct value *to, str name)
 	return list;
 }
 
-static struct err *read_packed(struct in *in, const struct proto_field *f, struct value *list)
+static struct err *read_packed(struct in *in, const struct proto_field *f, struct value *to)
 {
+	struct value *list;
 	struct in inner;
 	struct value *v;
 	str s;
 
 	PASS(take_length(in, &s));
+	if (!s.n) /* as if it were not there */
+		return NULL;
+	list = list_of(in->a, to, f->name);
 	inner = part(in, s);
 	while (inner.at < inner.end) {
 		PASS(read_one(&inner, f, 0, &v));
@@ -246,13 +256,14 @@ static struct err *read_entry(struct in *in, const struct proto_field *f, unsign
 	PASS(read_one(in, f, depth, &entry));
 	key = value_get(entry, "key");
 	value = value_get(entry, "value");
+	if (!value)
+		PASS(read_message(in, f->message->fields.v[1].message, STR(""), depth, &value));
 	if (!all) {
 		all = value_object(in->a);
 		value_set(in->a, to, f->name, all);
 	}
 	value_set(in->a, all,
-		  key->kind == VALUE_STRING ? key->s : json_text(in->a, key, JSON_COMPACT),
-		  value ? value : value_object(in->a));
+		  key->kind == VALUE_STRING ? key->s : json_text(in->a, key, JSON_COMPACT), value);
 	return NULL;
 }
 
@@ -262,7 +273,7 @@ static struct err *read_field(struct in *in, const struct proto_field *f, unsign
 	struct value *v;
 
 	if (f->is_repeated && wire == 2 && wire_of(f->type) != 2)
-		return read_packed(in, f, list_of(in->a, to, f->name));
+		return read_packed(in, f, to);
 	if (wire != wire_of(f->type))
 		return FAIL(ERR_INVALID, "a field has a kind that is not its own");
 	if (f->message && f->message->is_map_entry)
@@ -311,6 +322,8 @@ static struct err *decode(struct in *in, const struct proto_message *m, unsigned
 		uint64_t tag;
 
 		PASS(varint(in, &tag));
+		if (tag >> 3 == 0)
+			return FAIL(ERR_INVALID, "a field has no number");
 		f = field_by_number(m, tag >> 3);
 		if (f)
 			TRY(read_field(in, f, tag & 7, depth, v), STRF, STRV(f->name));

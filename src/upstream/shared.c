@@ -113,12 +113,6 @@ static void finish(struct shared *c)
 		mem_free(c);
 }
 
-void shared_leave(struct shared *c)
-{
-	if (--c->users == 0 && c->state == OVER)
-		mem_free(c);
-}
-
 static void on_readable(struct io *io)
 {
 	start(CONTAINER(CONTAINER(io, struct sock, io), struct shared, sock), true);
@@ -151,6 +145,16 @@ static bool may_rest(const struct shared *c)
 		return true;
 	return c->state == OPEN && !l->is_closing && !is_spent(c) &&
 	       c->pool->resting_count < l->options.pool_size;
+}
+
+void shared_leave(struct shared *c)
+{
+	if (--c->users)
+		return;
+	if (c->state == OVER)
+		mem_free(c);
+	else if (is_resting(c) && !may_rest(c)) /* who waited for it to open has gone */
+		finish(c);
 }
 
 static void rest(struct shared *c)
@@ -294,13 +298,12 @@ static struct shared *hold_open(struct pool *p)
 	return NULL;
 }
 
-/* Until it is open, or over. */
+/* Until it is open, or over; who waits holds it. */
 static enum link_end await(struct links *l, struct shared *c, deadline until, const char **why)
 {
 	enum link_end end = LINK_OK;
 	enum wait w;
 
-	c->users++;
 	w = gate_wait(&c->opened, until);
 	if (w != WAIT_OK) {
 		end = w == WAIT_TIMEOUT ? LINK_TIMEOUT : LINK_CANCELLED;
@@ -313,7 +316,6 @@ static enum link_end await(struct links *l, struct shared *c, deadline until, co
 		end = LINK_REFUSED;
 		*why = "takes no requests";
 	}
-	shared_leave(c);
 	return end;
 }
 
@@ -327,9 +329,17 @@ enum link_end link_join(struct links *l, const struct link_target *t, deadline u
 	bool is_new = false;
 
 	p->in_use++;
-	while (end == LINK_OK && (c = hold_open(p)) == NULL) {
-		c = find(p, false);
-		end = await(l, c ? c : shared_new(l, p, t, until), until, why);
+	c = hold_open(p);
+	while (!c && end == LINK_OK) {
+		struct shared *next = find(p, false);
+
+		if (!next)
+			next = shared_new(l, p, t, until);
+		next->users++;
+		end = await(l, next, until, why);
+		if (end == LINK_OK)
+			c = hold_open(p);
+		shared_leave(next);
 		is_new = true;
 	}
 	if (end == LINK_OK) {
