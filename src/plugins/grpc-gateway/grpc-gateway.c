@@ -117,6 +117,8 @@ static void set_field(struct arena *a, struct value *to, const struct proto_mess
 		to = inner;
 		m = f->message;
 	}
+	if (!f) /* a path of nothing */
+		return;
 	if (!f->is_repeated) {
 		value_set(a, to, name, v);
 		return;

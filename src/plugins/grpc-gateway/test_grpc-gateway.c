@@ -57,6 +57,8 @@ static void requests_become_messages(void **state)
 		{ "HEAD", "/v1/orders/pen", "", "/shop.Shop/Buy", "{\"item\":\"pen\"}" },
 		{ "DELETE", "/v1/cities/Rome/orders", "", "/shop.Shop/Buy",
 		  "{\"to\":{\"city\":\"Rome\",\"number\":0}}" },
+		{ "GET", "/v1/orders/pen?=1&&.=2&item.x=5", "", "/shop.Shop/Buy",
+		  "{\"item\":\"pen\"}" },
 		{ "GET", "/v1/watch/pen", "", "/shop.Shop/Watch", "{\"item\":\"pen\"}" },
 	};
 
