@@ -449,6 +449,20 @@ def test_clients_of_http1_reach_services_of_grpc(h2c, h2_origin):
     assert data == [b'12345', b'12345']
 
 
+def test_a_reload_loses_no_stream(h2c, grpc_origin, client):
+    origin = grpc_origin()
+    g = h2c(to(grpc_service(origin)))
+    stream = client(g.proxy).WaitStream(b'1', timeout=SOON)
+    assert next(stream) == b'begun'
+    before = g.workers
+    g.reload()
+    wait_for(lambda: set(g.workers) - set(before), 'a new worker')
+    assert client(g.proxy).Unary(b'x', timeout=SOON) == b'x'
+    origin.go_on.set()
+    assert next(stream) == b'1'
+    assert list(stream) == []
+
+
 # ---- docs/guides/grpc.md --------------------------------------------------------------------
 
 
