@@ -20,7 +20,7 @@ BUILD_PACKAGES := build-essential meson ninja-build pkg-config python3 libssl-de
 TEST_PACKAGES := clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git openssl curl nginx-light libnginx-mod-stream \
 	python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-cryptography \
 	python3-prometheus-client postgresql pgbouncer redis-server slapd \
-	nghttp2-client python3-hpack python3-grpcio
+	nghttp2-client python3-hpack python3-websockets python3-grpcio
 BENCH_PACKAGES := nginx-light libnginx-mod-stream haproxy wrk nghttp2-client openssl postgresql
 RUN_PACKAGES := curl
 
