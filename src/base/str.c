@@ -224,11 +224,6 @@ str str_upper(struct arena *a, str s)
 	return (str){ p, s.n };
 }
 
-str str_cat(struct arena *a, str x, str y)
-{
-	return str_join(a, (strs){ (str[]){ x, y }, 2 }, STR(""));
-}
-
 str str_num(struct arena *a, double d)
 {
 	char digits[16], *at = digits + sizeof(digits);

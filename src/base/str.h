@@ -85,13 +85,12 @@ str str_fmt(struct arena *a, const char *format, ...) PRINTF(2, 3) __attribute__
 str str_vfmt(struct arena *a, const char *format, va_list args) __attribute__((nonnull(2)));
 str str_join(struct arena *a, strs list, str between);
 /* One behind the other; for what each request does, where str_fmt() costs too much. */
-#define str_concat(a, ...)                                                                         \
+#define str_cat(a, ...)                                                                            \
 	str_join((a), (strs){ (str[]){ __VA_ARGS__ }, COUNT(((const str[]){ __VA_ARGS__ })) },     \
 		 STR_NONE)
 
 str str_lower(struct arena *a, str s);
 str str_upper(struct arena *a, str s);
-str str_cat(struct arena *a, str x, str y);
 
 /* A number as text, as Lua writes it: whole ones below 1e14 without a point, else up to 14
  * digits. */

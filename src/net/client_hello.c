@@ -2,6 +2,7 @@
 #include "net/client_hello.h"
 
 #include "net/block.h"
+#include "net/priv.h"
 #include <string.h>
 
 /* RFC 8446 §5.1, §4, §4.2; RFC 6066 §3. */
@@ -197,6 +198,8 @@ enum client_hello client_hello_parse(const char *p, size_t n, char name[CLIENT_H
 enum net_end client_hello_peek(struct sock *s, char name[CLIENT_HELLO_NAME + 1], deadline until,
 			       bool *ret_is_tls)
 {
+	enum net_end end;
+
 	for (;;) {
 		struct block *b = block_get(BLOCK_SMALL);
 		ssize_t n = sock_try_peek(s, b->data, CLIENT_HELLO_MAX);
@@ -212,13 +215,8 @@ enum net_end client_hello_peek(struct sock *s, char name[CLIENT_HELLO_NAME + 1],
 		if (hello != HELLO_MORE)
 			return NET_OK;
 		io_clear(&s->io, IO_READ); /* the next edge tells of more */
-		switch (io_wait(&s->io, IO_READ, until)) {
-		case WAIT_OK:
-			break;
-		case WAIT_TIMEOUT:
-			return NET_TIMEOUT;
-		default:
-			return NET_CANCELLED;
-		}
+		end = sock_wait(s, IO_READ, until);
+		if (end != NET_OK)
+			return end;
 	}
 }

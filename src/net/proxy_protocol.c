@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/proxy_protocol.h"
 
+#include "net/priv.h"
 #include <string.h>
 
 static const char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -110,6 +111,7 @@ ssize_t proxy_protocol_parse(const char *p, size_t n, struct proxy_protocol *ret
 enum net_end proxy_protocol_read(struct sock *s, struct proxy_protocol *ret, deadline until)
 {
 	char head[16 + 512]; /* TLVs beyond that are nothing we look at */
+	enum net_end end;
 
 	for (;;) {
 		ssize_t n = sock_try_peek(s, head, sizeof(head)), length;
@@ -125,13 +127,8 @@ enum net_end proxy_protocol_read(struct sock *s, struct proxy_protocol *ret, dea
 		if (s->io.ready & IO_HUP) /* nothing more comes */
 			return NET_RESET;
 		io_clear(&s->io, IO_READ); /* the next edge tells of more */
-		switch (io_wait(&s->io, IO_READ, until)) {
-		case WAIT_OK:
-			break;
-		case WAIT_TIMEOUT:
-			return NET_TIMEOUT;
-		default:
-			return NET_CANCELLED;
-		}
+		end = sock_wait(s, IO_READ, until);
+		if (end != NET_OK)
+			return end;
 	}
 }

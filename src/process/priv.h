@@ -69,8 +69,7 @@ void generation_drop(struct generation **g, const struct generation *keep);
 
 /* Forks; the child runs worker and never returns.  close_fds: ours alone, up to -1. */
 MUST_CHECK struct err *worker_fork(const struct generation *g, worker_main_fn *worker,
-				   bool is_replacement, const int *close_fds, pid_t *ret_pid,
-				   int *ret_ready_fd);
+				   const int *close_fds, pid_t *ret_pid, int *ret_ready_fd);
 
 /* ---- the supervisor (supervisor.c) ---------------------------------------------------------- */
 

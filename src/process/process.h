@@ -53,10 +53,9 @@ struct worker_start {
 	const struct settings *settings;
 	struct worker_listener *listeners;
 	size_t n_listeners;
-	int n_loops;         /* loops of the data plane: worker_processes */
-	pid_t supervisor;    /* for GET / */
-	bool is_replacement; /* another worker ran before: a reload or a crash */
-	int legacy_fd;       /* a file of what one worker leaves to the next */
+	int n_loops;      /* loops of the data plane: worker_processes */
+	pid_t supervisor; /* for GET / */
+	int legacy_fd;    /* a file of what one worker leaves to the next */
 	const struct identity *identity;
 	int ready_fd; /* only for the calls below */
 };

@@ -179,8 +179,8 @@ NORETURN static void child(worker_main_fn *worker, const struct worker_start *w,
 	exit(worker(w));
 }
 
-struct err *worker_fork(const struct generation *g, worker_main_fn *worker, bool is_replacement,
-			const int *close_fds, pid_t *ret_pid, int *ret_ready_fd)
+struct err *worker_fork(const struct generation *g, worker_main_fn *worker, const int *close_fds,
+			pid_t *ret_pid, int *ret_ready_fd)
 {
 	struct worker_start w = {
 		.settings = g->settings,
@@ -188,7 +188,6 @@ struct err *worker_fork(const struct generation *g, worker_main_fn *worker, bool
 		.n_listeners = g->n_listeners,
 		.n_loops = g->settings->worker_processes,
 		.supervisor = getpid(),
-		.is_replacement = is_replacement,
 		.legacy_fd = g->legacy_fd,
 		.identity = &g->identity,
 	};

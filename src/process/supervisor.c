@@ -177,7 +177,7 @@ static struct err *spawn(struct supervisor *s, struct generation *g, struct work
 	if (!w)
 		return FAIL(ERR_CONFLICT, "%d workers are still draining", WORKERS_MAX);
 	*w = (struct worker){ .ready_fd = -1 };
-	PASS(worker_fork(g, s->worker_main, s->was_told, ours.v, &w->pid, &w->ready_fd));
+	PASS(worker_fork(g, s->worker_main, ours.v, &w->pid, &w->ready_fd));
 	w->started_at = clock_mono_ms();
 	w->deadline = w->started_at + START_MS;
 	log_info("started worker %ld", (long)w->pid);

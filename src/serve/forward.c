@@ -136,7 +136,7 @@ static bool may_repeat(const struct trial *t)
 /* Most requests have one try, whose text is the list. */
 static void add_to_list(struct arena *a, str *list, str item)
 {
-	*list = list->n ? str_concat(a, *list, STR(", "), item) : item;
+	*list = list->n ? str_cat(a, *list, STR(", "), item) : item;
 }
 
 void note_upstream(struct req *r)

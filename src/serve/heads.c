@@ -402,7 +402,7 @@ static void add_reply_fields(struct out *o, const struct req *r, enum http_body 
 		if (h->id == HTTP_CONTENT_TYPE && charset.n && takes_charset(h->value) &&
 		    !http_get(reply, HTTP_CONTENT_ENCODING)) {
 			add_field(o, h->name,
-				  str_concat(r->arena, h->value, STR("; charset="), charset));
+				  str_cat(r->arena, h->value, STR("; charset="), charset));
 			continue;
 		}
 		add_field(o, h->name, h->value);

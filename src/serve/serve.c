@@ -150,7 +150,7 @@ static void append_query(struct req *r)
 	str query = req_query(r);
 
 	if (query.s)
-		r->upstream_path = str_concat(r->arena, r->upstream_path, STR("?"), query);
+		r->upstream_path = str_cat(r->arena, r->upstream_path, STR("?"), query);
 }
 
 static void proxy_it(struct req *r)

@@ -83,10 +83,9 @@ static enum verdict refuse_unknown(struct req *r, const struct match *found)
 	struct arena *a = req_arena(r);
 	str what = found->has_verb ? STR("path") : STR("method");
 
-	return refuse(r, str_concat(a, STR("failed to transcode .proto file Unknown "), what,
-				    STR(" \""),
-				    found->has_verb ? req_path(r) : str_lower(a, req_method(r)),
-				    STR("\"")));
+	return refuse(
+		r, str_cat(a, STR("failed to transcode .proto file Unknown "), what, STR(" \""),
+			   found->has_verb ? req_path(r) : str_lower(a, req_method(r)), STR("\"")));
 }
 
 /* ---- its message ------------------------------------------------------------------------------ */

@@ -109,7 +109,7 @@ static bool take_call(struct req *r, const struct conf *conf, str path, struct c
 	}
 	call->method = proto_method_of(conf->set, path);
 	if (!call->method)
-		refuse(r, str_concat(req_arena(r), STR("Unkown path \""), path, STR("\"")));
+		refuse(r, str_cat(req_arena(r), STR("Unkown path \""), path, STR("\"")));
 	else if (!call->format)
 		refuse(r, STR("unknown Content-Type"));
 	return call->method && call->format;
