@@ -290,8 +290,11 @@ struct found credentials_of(struct req *r, const struct entity *e, uuid consumer
 
 /* ---- answers ---------------------------------------------------------------------------- */
 
-/* Error in the form that Accept asks for, JSON if in doubt. */
+/* Error in the form that Accept asks for, JSON if in doubt; without a message in the words of
+ * its status, and as 500 when that is none of an error's. */
 enum verdict respond_error(struct req *r, int status, const char *format, ...) PRINTF(3, 4);
+/* The status in a row of numbers, for it; 0 when it is none at all. */
+int status_of_row(double number, int unset);
 /* {"message":"..."} */
 enum verdict respond_message(struct req *r, int status, const char *format, ...) PRINTF(3, 4);
 enum verdict respond_json(struct req *r, int status, const struct value *v);

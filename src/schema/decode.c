@@ -27,9 +27,10 @@ static uuid uuid_of(const struct value *v)
 	return u;
 }
 
+/* An empty list has an address, one that is unset has none. */
 static void decode_texts(struct arena *a, const struct value *v, strs *ret)
 {
-	*ret = (strs){ v->n ? NEWS(a, str, v->n) : NULL, v->n };
+	*ret = (strs){ NEWS(a, str, v->n ? v->n : 1), v->n };
 	for (uint32_t i = 0; i < v->n; i++)
 		ret->v[i] = is_text(v->items[i]) ? v->items[i]->s : STR_NONE;
 }

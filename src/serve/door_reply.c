@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "serve/grpc.h"
+#include <math.h>
 
 /* ---- answering ----------------------------------------------------------------------- */
 
@@ -33,13 +34,29 @@ enum verdict respond_error(struct req *r, int status, const char *format, ...)
 	str type, message, body;
 	va_list args;
 
+	if (status < 400 || status > 599) {
+		const struct plugin_config *of = req_plugin(r);
+		str name = of ? of->name : STR("a plugin");
+
+		log_error(STRF ": %d is no status of an error", STRV(name), status);
+		return respond_message(r, 500, "An unexpected error occurred");
+	}
 	va_start(args, format);
 	message = str_vfmt(r->arena, format, args);
 	va_end(args);
 	if (req_is_grpc(r))
 		return respond_grpc(r, status, message);
+	if (!message.n)
+		message = error_text_of_plugin(r->arena, status);
 	body = error_answer(r->arena, message, req_header(r, STR("Accept")), &type);
 	return respond(r, status, type, body);
+}
+
+int status_of_row(double number, int unset)
+{
+	if (isnan(number))
+		return unset;
+	return number >= 0 && number < 1000 ? (int)number : 0;
 }
 
 enum verdict respond_message(struct req *r, int status, const char *format, ...)

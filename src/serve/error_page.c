@@ -5,10 +5,12 @@
 #include "base/json.h"
 
 /* clang-format off */
-static const struct {
+struct text {
 	int status;
 	str text;
-} texts[] = {
+};
+
+static const struct text texts[] = {
 	{ .status = 400, .text = STR_INIT("Bad request") },
 	{ .status = 404, .text = STR_INIT("Not found") },
 	{ .status = 405, .text = STR_INIT("Method not allowed") },
@@ -23,6 +25,37 @@ static const struct {
 	{ .status = 502, .text = STR_INIT("An invalid response was received from the upstream server") },
 	{ .status = 503, .text = STR_INIT("The upstream server is currently unavailable") },
 	{ .status = 504, .text = STR_INIT("The upstream server is timing out") },
+};
+
+/* That plugins' errors alone have. */
+static const struct text more_texts[] = {
+	{ .status = 401, .text = STR_INIT("Unauthorized") },
+	{ .status = 402, .text = STR_INIT("Payment required") },
+	{ .status = 403, .text = STR_INIT("Forbidden") },
+	{ .status = 406, .text = STR_INIT("Not acceptable") },
+	{ .status = 407, .text = STR_INIT("Proxy authentication required") },
+	{ .status = 409, .text = STR_INIT("Conflict") },
+	{ .status = 410, .text = STR_INIT("Gone") },
+	{ .status = 415, .text = STR_INIT("Unsupported media type") },
+	{ .status = 416, .text = STR_INIT("Range not satisfiable") },
+	{ .status = 418, .text = STR_INIT("I'm a teapot") },
+	{ .status = 421, .text = STR_INIT("Misdirected request") },
+	{ .status = 422, .text = STR_INIT("Unprocessable entity") },
+	{ .status = 423, .text = STR_INIT("Locked") },
+	{ .status = 424, .text = STR_INIT("Failed dependency") },
+	{ .status = 425, .text = STR_INIT("Too early") },
+	{ .status = 426, .text = STR_INIT("Upgrade required") },
+	{ .status = 428, .text = STR_INIT("Precondition required") },
+	{ .status = 429, .text = STR_INIT("Too many requests") },
+	{ .status = 431, .text = STR_INIT("Request header fields too large") },
+	{ .status = 451, .text = STR_INIT("Unavailable for legal reasons") },
+	{ .status = 501, .text = STR_INIT("Not implemented") },
+	{ .status = 505, .text = STR_INIT("HTTP version not supported") },
+	{ .status = 506, .text = STR_INIT("Variant also negotiates") },
+	{ .status = 507, .text = STR_INIT("Insufficient storage") },
+	{ .status = 508, .text = STR_INIT("Loop detected") },
+	{ .status = 510, .text = STR_INIT("Not extended") },
+	{ .status = 511, .text = STR_INIT("Network authentication required") },
 };
 
 static const struct {
@@ -72,10 +105,20 @@ bool error_type_of(str mime, enum error_type *ret)
 
 str error_text(struct arena *a, int status)
 {
-	for (unsigned i = 0; i < COUNT(texts); i++)
+	for (unsigned i = 0; i < COUNT(texts); i++) {
 		if (texts[i].status == status)
 			return texts[i].text;
+	}
 	return str_fmt(a, "The upstream server responded with %d", status);
+}
+
+str error_text_of_plugin(struct arena *a, int status)
+{
+	for (unsigned i = 0; i < COUNT(more_texts); i++) {
+		if (more_texts[i].status == status)
+			return more_texts[i].text;
+	}
+	return error_text(a, status);
 }
 
 /* What the client takes, by the header that says so. */

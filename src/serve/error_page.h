@@ -20,6 +20,8 @@ bool error_type_of(str mime, enum error_type *ret);
 
 /* "Bad request" ...; "The upstream server responded with 418" (in a) for a code without words. */
 str error_text(struct arena *a, int status);
+/* That of a plugin's error without a message of its own: more codes have words then. */
+str error_text_of_plugin(struct arena *a, int status);
 
 /* The page's body in a and its Content-Type. request may be NULL (unreadable head).
  * A gRPC client gets {"message":"..."} here; what HTTP/2 makes of that is its own business. */

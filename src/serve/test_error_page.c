@@ -91,6 +91,9 @@ static void codes_without_words_say_their_number(void **state)
 	(void)state;
 	assert_str(error_text(a, 494), "Request header or cookie too large");
 	assert_str(error_text(a, 418), "The upstream server responded with 418");
+	assert_str(error_text_of_plugin(a, 418), "I'm a teapot");
+	assert_str(error_text_of_plugin(a, 494), "Request header or cookie too large");
+	assert_str(error_text_of_plugin(a, 499), "The upstream server responded with 499");
 }
 
 static void messages_are_escaped_in_json(void **state)

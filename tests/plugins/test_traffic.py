@@ -36,6 +36,7 @@ def all_of_them(module_gateway, origin1):
             guarded_by('/local', plugin('ip-restriction', allow=['127.0.0.0/8'])),
             guarded_by('/away', plugin('ip-restriction', deny=['127.0.0.1'], status=418,
                                        message='not you')),
+            guarded_by('/nowhere', plugin('ip-restriction', deny=['127.0.0.1'], status=200)),
             guarded_by('/cors', plugin('cors')),
             guarded_by('/cors-some', plugin(
                 'cors', origins=['https://a.test', r'https://.*\.b\.test'], credentials=True,
@@ -99,6 +100,9 @@ def test_acl(all_of_them):
 def test_ip_restriction(all_of_them):
     assert all_of_them.get('/local').status == 200
     assert said(all_of_them.get('/away')) == (418, 'not you')
+    # a status that is none of an error's lets nobody in
+    assert said(all_of_them.get('/nowhere')) == (500, 'An unexpected error occurred')
+    assert 'ip-restriction: 200 is no status of an error' in all_of_them.log()
 
 
 def preflight(gateway, path, origin, *more):
@@ -147,7 +151,7 @@ def test_request_termination(all_of_them):
     assert all_of_them.get('/term-trigger').status == 200
     assert all_of_them.get('/term-trigger?stop').status == 503
     assert all_of_them.get('/term-trigger', headers=[('Stop', '1')]).status == 503
-    echo = all_of_them.client().request('POST', '/term-echo/x?a=1', body=b'hello').json()
+    echo = all_of_them.client().request('POST', '/a/../term-echo/%78?a=1', body=b'hello').json()
     assert echo['request']['raw_body'] == 'hello'
     assert (echo['request']['path'], echo['request']['query']) == ('/term-echo/x', {'a': '1'})
     assert echo['matched_route']['paths'] == ['/term-echo']

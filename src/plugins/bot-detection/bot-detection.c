@@ -12,7 +12,7 @@ struct patterns {
 
 struct conf {
 	strs allow, deny;
-	struct patterns allowed, denied, known;
+	struct patterns allowed, denied;
 };
 
 /* clang-format off */
@@ -24,35 +24,55 @@ static const struct field conf_fields[] = {
 };
 #undef T
 
-/* What robots, crawlers and libraries for making requests call themselves. */
-static const char *const known[] = {
-	/* name and version, where the name says what it is */
-	"(?:[Bb]ot|[Ss]pider|[Cc]rawl[a-z]*|[Ii]ndexer|[Ss]craper|[Aa]rchiver)[/ -]v?\\d",
+/* What robots, crawlers and libraries for making requests call themselves.  Some names count with a
+ * version alone, for they are words too. */
+static const char *const known_patterns[] = {
+	/* what says that it is one */
+	"(?:[Aa]rchiver|[Bb]ot|[Cc]rawl[a-z]*|[Ii]ndexer|[Ss]craper)[/ ]\\d",
 	"[Ss][Pp][Ii][Dd][Ee][Rr]|[Ss]crape|[Cc][Rr][Aa][Ww][Ll]",
-	"[A-Za-z-]*[Gg]oogle[Bb]ot|AdsBot-Google|Mediapartners-Google|AppEngine-Google|Google.*/\\+/web/snippet|Google SketchUp|gsa-crawler",
-	"bingbot|BingPreview|msnbot|msrbot|adidxbot|Microsoft .{0,30} Bot|MSIECrawler",
-	"[Bb]ai[Dd]u[Ss]pider|BaiduMobaider|Yandex\\w+|Yahoo! Slurp|YahooSeeker|\\bSlurp\\b|Yeti\\b|Y!J-BR[A-Z]/\\d|DuckDuckBot|Daumoa|Ask Jeeves|ia_archiver|InternetArchive|archive.{0,30}\\.org_bot",
-	"facebookexternalhit|Twitterbot|LinkedInBot|Slackbot-LinkExpanding|Slack-ImgProxy|WhatsApp|Pingdom\\.com_bot_version_|Feedbin|SimplePie|SimpleRSS|Netvibes|NewsGator|Bloglovin|BlogBridge",
-	"SemrushBot|MJ12bot|AhrefsBot|gigabot|BUbiNG|Catchpoint|Scrapy|masscan|WhatWeb|heritrix|larbin|Nutch|htdig|Xenu(?:.s)? Link Sleuth|Checklinks|findlinks|LinkAider|Linguee Bot|Wotbox|ZyBorg|yacy|boitho\\.com-dc|[Cc]harlotte|Genieo|Riddler|scooter|seekbot|Qwantify|Peeplo|PagePeeker|PagesInventory|Kraken|Kurzor|grub-client|lycos|ichiro|holmes|mogimogi|Orbiter|Pompos|URL2PNG|WebThumb|WordPress|Mail\\.RU_Bot|URLAppendBot",
-	" PTST/\\d",
-	"\\b(?:Boto3?|JetS3t|s3fs|aws-(?:cli|sdk-[a-z0-9-]+))/\\d",
-	"Google-HTTP-Java-Client|Apache-HttpClient|Go-http-client|scalaj-http|http%20client|Python-urllib|HttpMonitor|TLSProber|WinHTTP|JNLP|okhttp|aihttp|reqwest|axios|unirest-(?:java|python|ruby|nodejs|php|net)",
-	"\\b(?:008|Altresium|Argus|BoardReader|DNSGroup|DataparkSearch|EDI|Goodzer|Grub|INGRID|Infohelfer|LOOQ|OgScrper|PathDefender|Peew|PostPost|Steeler|VSE|WebCrunch|WebZIP|envolk|sproose|wminer)/\\d",
+	"/(?:[A-z]+[Bb]ot|Axtaris|Isara|ShopSalad|Tailsweep|fetchurl)[ -]\\d",
+	/* robots of search engines, feeds, archives, previews, monitors */
+	"50\\.nu|Aboundex|Accoona-[A-z]{1,30}-Agent|AdsBot-Google|AppEngine-Google|Ask Jeeves"
+	"|BUbiNG|BingPreview|BlogBridge|Bloglovin|BoardReader (?:Blog Indexer|Favicon Fetcher)|BotName/\\$BotVersion|BotSeer"
+	"|Catchpoint|Checklinks|Cityreview Robot|Comodo-Webinspector|Daumoa|Feed Seeker Bot|Feedbin|Finderbots"
+	"|Flamingo_SearchEngine|FollowSite Bot|Genieo|GomezAgent|Google SketchUp|Google.*/\\+/web/snippet|Googlebot"
+	"|HiddenMarket|HooWWWer|IP2[a-z]{1,30}Bot|Icarus6j|IconSurf|IlTrovatore|InfuzApp|InternetArchive|Job Roboter"
+	"|KaloogaBot|Kraken|Kurzor|LEIA|LesnikBot|LinkAider|LinkedInBot|Linguee Bot|Lite Bot|Llaut|MJ12bot|Mail\\.RU_Bot"
+	"|Mediapartners-Google|Microsoft .{0,30} Bot|Mtps Feed Aggregation System|Netvibes|NewsGator|Nutch|Nymesis"
+	"|OOZBOT|ObjectsSearch|OgScrper|Orbiter|PagePeeker|PagesInventory|PaxleFramework|Peeplo Screenshot Bot"
+	"|Pingdom\\.com_bot_version_\\d+\\.\\d|PlantyNet_WebRobot|Pompos|Qwantify|Read%20Later|Reaper|RedCarpet|Retreiver"
+	"|Riddler|Rival IQ|SEOstats|Scrapy|Scrubby|SemrushBot|SimplePie|SimpleRSS|Simpy|SiteCat Webbot|SiteCon"
+	"|Slack-ImgProxy|Slackbot-LinkExpanding|Slurp|Squrl Java|Stringer|TheUsefulbot|ThumbShotsBot|Thumbshots\\.ru"
+	"|Tiny Tiny RSS|Twitterbot|URL2PNG|Vagabondo|VoilaBot|Votay bot|WASALive.Bot|WIRE|WeSEE:[A-z]"
+	"|Web-sniffer|WebThumb|WhatWeb|WhatsApp|WordPress|Wotbox|Xenu(?:.s|) Link Sleuth|Xerka [A-z]{1,30}Bot"
+	"|YahooSeeker|Yandex\\w|YodaoBot|YottaaMonitor|Yowedo|ZeBot_www\\.ze\\.bz|ZooShot|ZyBorg|\\bYeti"
+	"|\\b\\w{0,30}favicon\\w{0,30}\\b|altavista|archive.{0,30}\\.org_bot|archiver|bingbot|blitzbot|boitho.com-dc"
+	"|clumboot|facebookexternalhit/\\d+\\.\\d|findlinks|furlbot|gigabot|gonzo1|grub-client|heritrix|holmes|htdig"
+	"|ia_archiver|ichiro|jbot\\b|larbin|lycos|masidani_bot|masscan|mogimogi|mozDex|msnbot|msrbot|netresearch|scooter"
+	"|searchsight|seekbot|semanticdiscovery|snappy|www\\.almaden\\.ibm\\.com|yacy|[Cc]harlotte",
+	"^(?:NING|Zao|vortex|voyager)",
+	" PTST/\\d+\\.?\\d+$",
+	"\\b(?:008|Altresium|Argus|BaiduMobaider|BoardReader|DNSGroup|DataparkSearch|EDI|Goodzer|Grub|INGRID|Infohelfer|LOOQ"
+	"|PathDefender|Peew|PostPost|Steeler|VSE|WebCrunch|WebZIP|Y!J-BR[A-Z]|envolk|sproose|wminer)/\\d",
+	/* libraries */
+	"\\b(?:Boto3?|JetS3t|s3fs|aws-(?:cli|sdk-(?:cpp|go|java|nodejs|ruby2?|dotnet-(?:\\d{1,2}|core))))/\\d+\\.\\d",
+	"Apache-HttpClient|Go-http-client|Google-HTTP-Java-Client|HttpMonitor|JNLP|Python-urllib|TLSProber|WinHTTP|aihttp"
+	"|axios|http%20client|okhttp|reqwest|scalaj-http|unirest-(?:java|python|ruby|nodejs|php|net)",
 };
 /* clang-format on */
 
-static struct err *add(struct arena *a, struct patterns *list, str pattern)
-{
-	TRY(regex_new(a, pattern, 0, &list->v[list->n]), "pattern " STRF, STRV(pattern));
-	list->n++;
-	return NULL;
-}
+/* The same for all configurations, for the life of the process. */
+static struct {
+	struct arena *a;
+	struct patterns robots;
+} known;
 
 static struct err *compile(struct arena *a, strs patterns, struct patterns *ret)
 {
-	*ret = (struct patterns){ NEWS(a, struct regex *, patterns.n), 0 };
+	*ret = (struct patterns){ NEWS(a, struct regex *, patterns.n), patterns.n };
 	for (size_t i = 0; i < patterns.n; i++)
-		PASS(add(a, ret, patterns.v[i]));
+		TRY(regex_new(a, patterns.v[i], 0, &ret->v[i]), "pattern " STRF,
+		    STRV(patterns.v[i]));
 	return NULL;
 }
 
@@ -61,11 +81,26 @@ static struct err *prepare(struct arena *a, void *conf_)
 	struct conf *conf = conf_;
 
 	PASS(compile(a, conf->allow, &conf->allowed));
-	PASS(compile(a, conf->deny, &conf->denied));
-	conf->known.v = NEWS(a, struct regex *, COUNT(known));
-	for (size_t i = 0; i < COUNT(known); i++)
-		PASS(add(a, &conf->known, str_of(known[i])));
-	return NULL;
+	return compile(a, conf->deny, &conf->denied);
+}
+
+static void start(const struct plugin_node *node)
+{
+	str list[COUNT(known_patterns)];
+	struct err *e;
+
+	(void)node;
+	for (size_t i = 0; i < COUNT(list); i++)
+		list[i] = str_of(known_patterns[i]);
+	known.a = arena_new();
+	e = compile(known.a, (strs){ list, COUNT(list) }, &known.robots);
+	if (e)
+		die("bot-detection: " STRF, STRV(err_line(known.a, e)));
+}
+
+static void stop(void)
+{
+	arena_drop(&known.a);
 }
 
 static bool matches(const struct patterns *list, str text)
@@ -86,7 +121,7 @@ static enum verdict on_access(struct req *r, const void *conf_)
 		return respond_error(r, 400, "Only one User-Agent header allowed");
 	if (!agent.s || matches(&conf->allowed, agent))
 		return NEXT;
-	if (matches(&conf->denied, agent) || matches(&conf->known, agent))
+	if (matches(&conf->denied, agent) || matches(&known.robots, agent))
 		return respond_error(r, 403, "Forbidden");
 	return NEXT;
 }
@@ -100,5 +135,7 @@ const struct plugin plugin_bot_detection = {
 	.refuses = NO_CONSUMER,
 	.protocols = PROTOCOLS_HTTP,
 	.prepare = prepare,
+	.start = start,
+	.stop = stop,
 	.on = { [PHASE_ACCESS] = on_access },
 };

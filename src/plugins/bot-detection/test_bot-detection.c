@@ -21,16 +21,45 @@ static const struct {
 	{ "{}", "aws-cli/1.2.3", "403 Forbidden" },
 	{ "{}", "okhttp/3.9", "403 Forbidden" },
 	{ "{}", "MyOwnSpider 3", "403 Forbidden" },
+	{ "{}", "MyBot/1", "403 Forbidden" },
+	{ "{}", "MyBot-1", "" },
+	{ "{}", "x/MyBot-1", "403 Forbidden" },
+	{ "{}", "MyBot", "" },
+	{ "{}", "aws-cli/1", "" },
+	{ "{}", "Yandex", "" },
+	{ "{}", "Zao/0.2", "403 Forbidden" },
+	{ "{}", "a Zao", "" },
+	{ "{}", "Steeler/3.5", "403 Forbidden" },
+	{ "{}", "a Steeler", "" },
+	{ "{}", "x (Comodo-Webinspector-Crawler 2.1)", "403 Forbidden" },
+	{ "{}", "IP2MapBot/4", "403 Forbidden" },
+	{ "{}", "Mozilla/5.0 PTST/190304.173047", "403 Forbidden" },
+	{ "{}", "", "" },
+	{ "{\"deny\":[\"^$\"]}", "  ", "403 Forbidden" },
+	{ "{\"allow\":null,\"deny\":null}", "curl/8.0", "" },
 	{ "{\"allow\":[\"Twitterbot/1\"]}", "Twitterbot/1.0", "" },
 	{ "{\"deny\":[\"^curl\"]}", "curl/8.0", "403 Forbidden" },
 	{ "{\"allow\":[\"8\\\\.0\"],\"deny\":[\"^curl\"]}", "curl/8.0", "" },
 };
 /* clang-format on */
 
-static void robots_are_refused(void **state)
+static int begin(void **state)
 {
 	(void)state;
 	test_begin();
+	plugin_bot_detection.start(NULL);
+	return 0;
+}
+
+static int end(void **state)
+{
+	plugin_bot_detection.stop();
+	return test_end(state);
+}
+
+static void robots_are_refused(void **state)
+{
+	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct req *r = test_request(
 			"GET", "/", str_fmt(test.a, "User-Agent: %s\r\n", cases[i].agent).s);
@@ -69,5 +98,5 @@ int main(void)
 		cmocka_unit_test(one_name_is_enough),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, test_end);
+	return cmocka_run_group_tests(tests, begin, end);
 }

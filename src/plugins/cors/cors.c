@@ -184,10 +184,12 @@ static enum verdict answer_preflight(struct req *r, const struct conf *conf)
 				 comma_list(r, conf->headers));
 	else if (asked.s)
 		reply_set_header(r, STR("Access-Control-Allow-Headers"), asked);
-	reply_set_header(r, STR("Access-Control-Allow-Methods"),
-			 conf->methods.n
-				 ? comma_list(r, conf->methods)
-				 : STR("GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"));
+	if (conf->methods.n)
+		reply_set_header(r, STR("Access-Control-Allow-Methods"),
+				 comma_list(r, conf->methods));
+	else if (!conf->methods.v)
+		reply_set_header(r, STR("Access-Control-Allow-Methods"),
+				 STR("GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"));
 	if (conf->max_age == conf->max_age)
 		reply_set_header(r, STR("Access-Control-Max-Age"),
 				 str_fmt(req_arena(r), "%.14g", conf->max_age));

@@ -66,6 +66,30 @@ static void preflights_are_answered_once(void **state)
 	assert_string_equal(test_reply(r, "access-control-expose-headers"), "");
 }
 
+/* An empty list allows none beyond those that need no leave; null allows all. */
+static void methods_are_those_of_the_list(void **state)
+{
+	static const struct {
+		const char *conf, *methods;
+	} lists[] = {
+		{ "{}", "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT" },
+		{ "{\"methods\":null}", "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT" },
+		{ "{\"methods\":[]}", "" },
+		{ "{\"methods\":[\"PUT\",\"GET\"]}", "PUT,GET" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		struct req *r = test_request("OPTIONS", "/",
+					     "Origin: https://x.test\r\n"
+					     "Access-Control-Request-Method: PUT\r\n");
+
+		test_run(&plugin_cors, PHASE_ACCESS, r, lists[i].conf);
+		assert_string_equal(test_reply(r, "access-control-allow-methods"),
+				    lists[i].methods);
+	}
+}
+
 static void other_requests_are_no_preflights(void **state)
 {
 	static const struct {
@@ -96,6 +120,7 @@ int main(void)
 		cmocka_unit_test(the_rows_are_kong_s),
 		cmocka_unit_test(origins_are_allowed_by_the_list),
 		cmocka_unit_test(preflights_are_answered_once),
+		cmocka_unit_test(methods_are_those_of_the_list),
 		cmocka_unit_test(other_requests_are_no_preflights),
 	};
 

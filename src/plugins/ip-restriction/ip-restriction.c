@@ -67,14 +67,13 @@ static enum verdict on_access(struct req *r, const void *conf_)
 {
 	const struct conf *conf = conf_;
 	str message = conf->message.s ? conf->message : STR("Your IP address is not allowed");
-	int status = conf->status >= 100 && conf->status <= 599 ? (int)conf->status : 403;
 
 	if (req_client_is_local(r))
 		return respond_error(r, 403,
 				     "Cannot identify the client IP address, unix domain sockets "
 				     "are not supported.");
 	if (is_in(r, &conf->denied) || (conf->allowed.n && !is_in(r, &conf->allowed)))
-		return respond_error(r, status, STRF, STRV(message));
+		return respond_error(r, status_of_row(conf->status, 403), STRF, STRV(message));
 	return NEXT;
 }
 

@@ -18,6 +18,11 @@ static const struct {
 	{ "{\"allow\":[\"fe80::/16\"]}", "fe80::1", "" },
 	{ "{\"allow\":[\"fe80::/16\"]}", "10.1.2.3", "403 Your IP address is not allowed" },
 	{ "{\"deny\":[\"10.1.2.3\"],\"status\":405,\"message\":\"go away\"}", "10.1.2.3", "405 go away" },
+	{ "{\"deny\":[\"0.0.0.0/0\"],\"status\":200}", "10.1.2.3", "500 An unexpected error occurred" },
+	{ "{\"deny\":[\"0.0.0.0/0\"],\"status\":-1e99}", "10.1.2.3", "500 An unexpected error occurred" },
+	{ "{\"deny\":[\"0.0.0.0/0\"]}", "::1", "" },
+	{ "{\"deny\":[\"::/0\"]}", "::1", "403 Your IP address is not allowed" },
+	{ "{\"allow\":[],\"deny\":[\"::/0\"]}", "10.1.2.3", "" },
 };
 /* clang-format on */
 

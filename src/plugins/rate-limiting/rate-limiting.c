@@ -189,16 +189,6 @@ static void tell(struct req *r, const struct conf *conf, const struct usage *u, 
 		tell_number(r, STR("Retry-After"), (double)reset);
 }
 
-static enum verdict refuse(struct req *r, const struct conf *conf)
-{
-	if (!(conf->error_code >= 400 && conf->error_code < 600)) {
-		log_error("rate-limiting: error_code %g is no status of an error",
-			  conf->error_code);
-		return respond_message(r, 500, "An unexpected error occurred");
-	}
-	return respond_error(r, (int)conf->error_code, STRF, STRV(conf->error_message));
-}
-
 static enum verdict not_counted(struct req *r, const struct conf *conf, const struct err *e)
 {
 	usage_failed(&conf->place, e,
@@ -220,7 +210,10 @@ static enum verdict on_access(struct req *r, const void *conf_)
 	usage_worked(&conf->place);
 	if (!conf->hide_client_headers)
 		tell(r, conf, &u, may_pass);
-	return may_pass ? NEXT : refuse(r, conf);
+	if (may_pass)
+		return NEXT;
+	return respond_error(r, status_of_row(conf->error_code, 0), STRF,
+			     STRV(conf->error_message));
 }
 
 const struct plugin plugin_rate_limiting = {

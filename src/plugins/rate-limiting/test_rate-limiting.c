@@ -187,6 +187,9 @@ static const struct {
 	{ "{\"year\":1,\"error_code\":503}", "503 API rate limit exceeded" },
 	{ "{\"year\":1,\"error_code\":200}", "500 An unexpected error occurred" },
 	{ "{\"year\":1,\"error_code\":1e9}", "500 An unexpected error occurred" },
+	{ "{\"year\":1,\"error_code\":1e300}", "500 An unexpected error occurred" },
+	{ "{\"year\":1,\"error_code\":null}", "500 An unexpected error occurred" },
+	{ "{\"year\":1,\"error_message\":null}", "429 Too many requests" },
 };
 
 static const struct {

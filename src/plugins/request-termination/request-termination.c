@@ -84,48 +84,32 @@ static bool is_triggered(struct req *r, str trigger)
 static void set(struct req *r, struct value *to, const char *key, str s)
 {
 	if (s.s)
-		value_set(req_arena(r), to, str_of(key),
-			  value_str(req_arena(r), str_to_utf8(req_arena(r), s)));
-}
-
-static void put(struct req *r, struct value *to, str key, struct value *v)
-{
-	struct value *before = value_get_str(to, key), *list;
-
-	if (before && before->kind != VALUE_ARRAY) {
-		list = value_array(req_arena(r));
-		value_add(req_arena(r), list, before);
-		value_set(req_arena(r), to, key, list);
-		before = list;
-	}
-	if (before)
-		value_add(req_arena(r), before, v);
-	else
-		value_set(req_arena(r), to, key, v);
+		value_set(req_arena(r), to, str_of(key), value_str(req_arena(r), s));
 }
 
 static struct value *headers_value(struct req *r)
 {
 	const struct http_headers *h = req_headers(r);
-	struct value *v = value_object(req_arena(r));
+	struct uri_args all = { .v = NEWS(req_arena(r), struct uri_arg, h->n), .n = h->n };
 
-	for (unsigned i = 0; i < h->n; i++)
-		put(r, v, str_lower(req_arena(r), h->v[i].name),
-		    value_str(req_arena(r), str_to_utf8(req_arena(r), h->v[i].value)));
-	return v;
+	for (unsigned i = 0; i < h->n; i++) {
+		all.v[i].key = str_lower(req_arena(r), h->v[i].name);
+		all.v[i].value = h->v[i].value;
+	}
+	return args_value(req_arena(r), &all);
 }
 
-static struct value *query_value(struct req *r)
+/* What the body says, if it is of a kind that can be read; JSON may be a list too. */
+static struct value *body_value(struct req *r, str raw, const struct body_args *body)
 {
-	struct uri_args args = req_args(r);
-	struct value *v = value_object(req_arena(r));
+	str type = req_header(r, STR("Content-Type"));
+	struct value *v = NULL;
 
-	for (size_t i = 0; i < args.n; i++)
-		put(r, v, str_to_utf8(req_arena(r), args.v[i].key),
-		    args.v[i].value.s
-			    ? value_str(req_arena(r), str_to_utf8(req_arena(r), args.v[i].value))
-			    : value_bool(req_arena(r), true));
-	return v;
+	if (body->kind != BODY_OTHER)
+		return body->args;
+	if (str_starts_ci(type, STR("application/json")) && json_parse(req_arena(r), raw, &v))
+		err_forget();
+	return v && v->kind == VALUE_ARRAY ? v : NULL;
 }
 
 static struct value *node_value(struct req *r)
@@ -141,18 +125,19 @@ static struct value *node_value(struct req *r)
 
 static struct value *request_value(struct req *r, str raw, const struct body_args *body)
 {
-	struct value *v = value_object(req_arena(r));
+	struct value *v = value_object(req_arena(r)), *said = body_value(r, raw, body);
+	struct uri_args args = req_args(r);
 
 	set(r, v, "scheme", req_scheme(r));
 	set(r, v, "host", req_host(r));
 	value_set(req_arena(r), v, STR("port"), value_int(req_arena(r), req_port(r)));
 	value_set(req_arena(r), v, STR("headers"), headers_value(r));
-	value_set(req_arena(r), v, STR("query"), query_value(r));
-	if (body->kind != BODY_OTHER)
-		value_set(req_arena(r), v, STR("body"), body->args);
+	value_set(req_arena(r), v, STR("query"), args_value(req_arena(r), &args));
+	if (said)
+		value_set(req_arena(r), v, STR("body"), said);
 	set(r, v, "raw_body", raw);
 	set(r, v, "method", req_method(r));
-	set(r, v, "path", req_in(r)->path);
+	set(r, v, "path", req_path(r));
 	return v;
 }
 

@@ -71,6 +71,57 @@ static void an_echo_says_what_came(void **state)
 	assert_int_equal(value_get(value_get(value_get(v, "request"), "headers"), "x-a")->n, 2);
 }
 
+/* clang-format off */
+static const struct {
+	const char *type, *raw, *body; /* NULL: nothing is said of it */
+} bodies[] = {
+	{ "application/json", "{\"a\":[1,null]}", "{\"a\":[1,null]}" },
+	{ "application/json; charset=utf-8", "[1,{}]", "[1,{}]" },
+	{ "application/json", "1", NULL },
+	{ "application/json", "", NULL },
+	{ "application/json", "{", NULL },
+	{ "application/x-www-form-urlencoded", "a=1&b&a=%20", "{\"a\":[\"1\",\" \"],\"b\":true}" },
+	{ "text/plain", "[1]", NULL },
+};
+/* clang-format on */
+
+static void an_echo_reads_the_body(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(bodies); i++) {
+		struct req *r = test_request(
+			"POST", "/", str_fmt(test.a, "Content-Type: %s\r\n", bodies[i].type).s);
+		const struct value *request, *body;
+
+		req_set_body(r, str_of(bodies[i].raw));
+		test_run(&plugin_request_termination, PHASE_ACCESS, r, "{\"echo\":true}");
+		request = value_get(test_json(str_z(test.a, r->run->answer.body)), "request");
+		assert_string_equal(str_z(test.a, value_get(request, "raw_body")->s),
+				    bodies[i].raw);
+		body = value_get(request, "body");
+		assert_int_equal(!body, !bodies[i].body);
+		if (body)
+			assert_string_equal(str_z(test.a, json_text(test.a, body, JSON_COMPACT)),
+					    bodies[i].body);
+	}
+}
+
+static void bytes_that_are_no_text_are_replaced(void **state)
+{
+	struct req *r = test_request("GET", "/?a=%ff", "X-A: \xfe\r\n");
+	const struct value *request;
+
+	(void)state;
+	req_set_body(r, STR("\xfd"));
+	test_run(&plugin_request_termination, PHASE_ACCESS, r, "{\"echo\":true}");
+	request = value_get(test_json(str_z(test.a, r->run->answer.body)), "request");
+	assert_string_equal(str_z(test.a, value_get(value_get(request, "query"), "a")->s),
+			    "\xef\xbf\xbd");
+	assert_string_equal(str_z(test.a, value_get(value_get(request, "headers"), "x-a")->s),
+			    "\xef\xbf\xbd");
+	assert_string_equal(str_z(test.a, value_get(request, "raw_body")->s), "\xef\xbf\xbd");
+}
+
 static void the_rows_are_kong_s(void **state)
 {
 	(void)state;
@@ -84,6 +135,8 @@ int main(void)
 		cmocka_unit_test(requests_are_answered),
 		cmocka_unit_test(what_excludes_each_other_is_refused),
 		cmocka_unit_test(an_echo_says_what_came),
+		cmocka_unit_test(an_echo_reads_the_body),
+		cmocka_unit_test(bytes_that_are_no_text_are_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_end);
