@@ -1,48 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugins outside the tree: built against an installed gateway, loaded by name, and refused
 when something about them is wrong."""
-import glob
 import os
 import re
-import shutil
-import subprocess
 
 import pytest
 
 from harness.config import declarative, route, service
-from harness.gateway import PROGRAM, ROOT
-
-EXAMPLE = os.path.join(ROOT, 'examples', 'plugin')
-
-
-def run(*command, **more):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+from harness.plugin_objects import PluginObjects
 
 
 @pytest.fixture(scope='module')
 def make(tmp_path_factory):
-    """make(changed={text: text}): a folder with hello.so as a user builds it."""
-    root = tmp_path_factory.mktemp('root')
-    run('meson', 'install', '-C', os.path.dirname(PROGRAM), '--no-rebuild', '--destdir', str(root))
-    found = glob.glob(f'{root}/**/gibbon-plugin.pc', recursive=True)
-    assert len(found) == 1
-    env = {**os.environ, 'PKG_CONFIG_PATH': os.path.dirname(found[0]),
-           'PKG_CONFIG_SYSROOT_DIR': str(root)}
-
-    def build(changed=None):
-        folder = tmp_path_factory.mktemp('plugin')
-        for name in ('Makefile', 'hello.c'):
-            shutil.copy(os.path.join(EXAMPLE, name), folder)
-        source = (folder / 'hello.c').read_text()
-        for old, new in (changed or {}).items():
-            assert old in source
-            source = source.replace(old, new)
-        (folder / 'hello.c').write_text(source)
-        run('make', '-C', str(folder), env=env)
-        return folder
-    return build
+    return PluginObjects(tmp_path_factory).build
 
 
 @pytest.fixture(scope='module')

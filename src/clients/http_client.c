@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/http_client.h"
 
+#include "base/asked.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/uri.h"
 #include "clients/peer.h"
 #include "net/tls.h"
 
+#define USER_AGENT   "gibbon/" GIBBON_VERSION
 #define READ_PIECE   16384
 #define INTERIM_MOST 16 /* 1xx answers in front of the real one */
 
@@ -109,7 +111,7 @@ static void write_head(struct buf *b, const struct asking *q)
 		buf_addf(b, "Authorization: Basic " STRF "\r\n", STRV(user));
 	}
 	if (!has_header(q, "user-agent"))
-		buf_addf(b, "User-Agent: gibbon/" GIBBON_VERSION "\r\n");
+		buf_addf(b, "User-Agent: " USER_AGENT "\r\n");
 	if (has_body && !has_header(q, "content-length"))
 		buf_addf(b, "Content-Length: %zu\r\n", q->call->body.n);
 	if (q->call->keep_ms <= 0 && !has_header(q, "connection"))
@@ -319,18 +321,44 @@ static bool is_idempotent(const struct asking *q)
 	return q->call->is_idempotent;
 }
 
+static void note(const struct asking *q, int64_t began_us, const struct err *e,
+		 const struct http_answer *answer)
+{
+	struct asked *to = fiber_asked();
+	const struct http_header *agent = http_get_str(&q->call->headers, STR("User-Agent"));
+	str port = q->peer.port == (q->peer.tls ? 443 : 80) ? STR("")
+							    : str_fmt(to->a, ":%u", q->peer.port);
+	str url = str_fmt(to->a, "http%s://" STRF STRF STRF, q->peer.tls ? "s" : "",
+			  STRV(q->peer.host), STRV(port), STRV(q->path));
+
+	asked_http(to, q->method, url, agent ? agent->value : STR(USER_AGENT), began_us,
+		   e ? 0 : answer->status);
+}
+
+static struct err *ask(struct asking *q, struct http_answer *ret) SUSPENDS;
+
+static struct err *ask(struct asking *q, struct http_answer *ret)
+{
+	for (;;) {
+		struct err *e = ask_once(q, ret);
+		bool was_stale = e && e->code == ERR_SYSTEM && q->link && q->link->is_reused &&
+				 !q->has_answered;
+
+		link_close(&q->link);
+		if (!was_stale || !is_idempotent(q))
+			return e;
+	}
+}
+
 struct err *http_ask(struct arena *a, const struct http_call *call, struct http_answer *ret)
 {
 	struct asking q = { .a = a, .call = call };
+	int64_t began_us = asked_begin(fiber_asked());
+	struct err *e;
 
 	PASS(prepare(&q));
-	for (;;) {
-		struct err *e = ask_once(&q, ret);
-		bool was_stale = e && e->code == ERR_SYSTEM && q.link && q.link->is_reused &&
-				 !q.has_answered;
-
-		link_close(&q.link);
-		if (!was_stale || !is_idempotent(&q))
-			return e;
-	}
+	e = ask(&q, ret);
+	if (fiber_asked())
+		note(&q, began_us, e, ret);
+	return e;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/lookup.h"
 
+#include "base/asked.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -400,34 +401,31 @@ static void let_go(void *p)
 	cached_drop(&c);
 }
 
+/* The statement is a seeker's, which many wait for. */
 static void note(struct lookup *l, struct arena *a, const struct flight *f, int64_t began_us,
-		 bool has_failed, struct lookup_queries *asked)
+		 bool has_failed)
 {
-	if (!asked || asked->n == LOOKUP_QUERIES)
-		return;
-	asked->v[asked->n++] = (struct lookup_query){
-		.statement = store_sql_lookup_statement(l->store, a, f->entity,
-							f->way == BY_FIELD ? f->field : "consumer"),
-		.began_us = began_us,
-		.ended_us = clock_mono_us(),
-		.has_failed = has_failed,
-	};
+	const char *field = f->way == BY_FIELD ? f->field : "consumer";
+
+	if (fiber_asked())
+		asked_database(fiber_asked(), store_sql_dialect(l->store)->name,
+			       store_sql_lookup_statement(l->store, a, f->entity, field), began_us,
+			       has_failed);
 }
 
 /* The answer, held by a; NULL: the database cannot be asked. */
-static const struct cached *get(struct lookup *l, struct arena *a, struct flight *f,
-				struct lookup_queries *asked)
+static const struct cached *get(struct lookup *l, struct arena *a, struct flight *f)
 {
 	struct cached *answer = NULL;
 	enum cache_state state =
 		entity_cache_find(l->cache, f->entity, f->key, loop_now_ms(), &answer);
 
 	if (state != CACHE_GOOD) {
-		int64_t began_us = asked ? clock_mono_us() : 0;
+		int64_t began_us = asked_begin(fiber_asked());
 
 		cached_drop(&answer);
 		answer = wait_for(l, f);
-		note(l, a, f, began_us, !answer, asked);
+		note(l, a, f, began_us, !answer);
 	}
 	if (answer)
 		arena_on_end(a, let_go, answer);
@@ -437,7 +435,7 @@ static const struct cached *get(struct lookup *l, struct arena *a, struct flight
 /* ---- the door -------------------------------------------------------------------------------------- */
 
 bool lookup_one(struct lookup *l, struct arena *a, const struct entity *e, const char *field,
-		str value, const void **ret, struct lookup_queries *ret_asked)
+		str value, const void **ret)
 {
 	struct flight f = { .entity = e, .way = BY_FIELD, .field = field, .value = value };
 	const struct cached *answer;
@@ -448,14 +446,14 @@ bool lookup_one(struct lookup *l, struct arena *a, const struct entity *e, const
 	f.is_loose = !is_named_by(e, field);
 	f.key = f.is_loose ? str_fmt(a, "%s:%s=" STRF, e->name, field, STRV(value))
 			   : make_key(l, a, e, value);
-	answer = get(l, a, &f, ret_asked);
+	answer = get(l, a, &f);
 	if (answer && answer->n)
 		*ret = answer->v[0];
 	return answer != NULL;
 }
 
 bool lookup_of(struct lookup *l, struct arena *a, const struct entity *e, uuid consumer,
-	       const void *const **ret, size_t *ret_n, struct lookup_queries *ret_asked)
+	       const void *const **ret, size_t *ret_n)
 {
 	struct flight f = { .entity = e, .way = BY_CONSUMER, .consumer = consumer };
 	const struct cached *answer;
@@ -463,14 +461,14 @@ bool lookup_of(struct lookup *l, struct arena *a, const struct entity *e, uuid c
 	f.is_loose = !is_told_by_consumer(e);
 	f.key = f.is_loose ? str_fmt(a, "%s:consumer=" STRF, e->name, STRV(uuid_str(a, consumer)))
 			   : make_key(l, a, e, uuid_str(a, consumer));
-	answer = get(l, a, &f, ret_asked);
+	answer = get(l, a, &f);
 	*ret = answer ? answer->v : NULL;
 	*ret_n = answer ? answer->n : 0;
 	return answer != NULL;
 }
 
 bool lookup_consumer_called(struct lookup *l, struct arena *a, str name,
-			    const struct consumer **ret, struct lookup_queries *ret_asked)
+			    const struct consumer **ret)
 {
 	const struct entity *e = entity_find(STR("consumers"));
 	struct flight f = { .entity = e, .way = BY_FIELD, .field = "username", .value = name };
@@ -479,19 +477,19 @@ bool lookup_consumer_called(struct lookup *l, struct arena *a, str name,
 
 	*ret = NULL;
 	if (uuid_parse(name, &id)) {
-		if (!lookup_one(l, a, e, "id", name, (const void **)ret, ret_asked))
+		if (!lookup_one(l, a, e, "id", name, (const void **)ret))
 			return false;
 		if (*ret)
 			return true;
 		/* Its id and its name would have one key. */
 		f.is_loose = true;
 		f.key = str_fmt(a, "consumers:username=" STRF, STRV(name));
-		answer = get(l, a, &f, ret_asked);
+		answer = get(l, a, &f);
 		if (answer && answer->n)
 			*ret = answer->v[0];
 		return answer != NULL;
 	}
-	return lookup_one(l, a, e, "username", name, (const void **)ret, ret_asked);
+	return lookup_one(l, a, e, "username", name, (const void **)ret);
 }
 
 /* ---- warming up ------------------------------------------------------------------------------------- */

@@ -26,28 +26,17 @@ struct lookup;
 struct lookup *lookup_new(const struct settings *s, struct store *store);
 void lookup_drop(struct lookup **l); /* after the loops ended; takes NULL */
 
-/* What a look-up asked the database for, because the cache did not know: once or not at all,
- * twice for a consumer who is called like an id. */
-#define LOOKUP_QUERIES 2
-struct lookup_queries {
-	struct lookup_query {
-		str statement;
-		int64_t began_us, ended_us; /* of clock_mono_us() */
-		bool has_failed;
-	} v[LOOKUP_QUERIES];
-	size_t n;
-};
-
 /* The entity whose unique text `field` (or id) says so; *ret NULL: there is none.  False: the
- * database could not be asked, which is logged.  ret_asked, of all three, may be NULL. */
+ * database could not be asked, which is logged.  What it was asked, because the cache did not
+ * know, is noted (fiber_set_asked). */
 bool lookup_one(struct lookup *l, struct arena *a, const struct entity *e, const char *field,
-		str value, const void **ret, struct lookup_queries *ret_asked) SUSPENDS;
+		str value, const void **ret) SUSPENDS;
 /* All of a consumer's. */
 bool lookup_of(struct lookup *l, struct arena *a, const struct entity *e, uuid consumer,
-	       const void *const **ret, size_t *ret_n, struct lookup_queries *ret_asked) SUSPENDS;
+	       const void *const **ret, size_t *ret_n) SUSPENDS;
 /* A consumer by id or username. */
 bool lookup_consumer_called(struct lookup *l, struct arena *a, str name,
-			    const struct consumer **ret, struct lookup_queries *ret_asked) SUSPENDS;
+			    const struct consumer **ret) SUSPENDS;
 
 /* Asks for the first entities of those kinds (names) that fit: at start, on home. */
 void lookup_warm_up(struct lookup *l, strs kinds) SUSPENDS;

@@ -167,7 +167,7 @@ static enum outcome find(const char *field, str value)
 {
 	const void *found = NULL;
 
-	if (!lookup_one(lookup, a, consumers, field, value, &found, NULL))
+	if (!lookup_one(lookup, a, consumers, field, value, &found))
 		return FAILED;
 	if (found)
 		assert_true(str_is(((const struct consumer *)found)->username, "jo"));
@@ -219,7 +219,7 @@ static void ask(void *p)
 	const void *found = NULL;
 
 	(void)p;
-	if (lookup_one(lookup, own, consumers, "username", STR("jo"), &found, NULL) && found)
+	if (lookup_one(lookup, own, consumers, "username", STR("jo"), &found) && found)
 		atomic_fetch_add(&answered, 1);
 }
 
@@ -338,12 +338,12 @@ static void ask_for_all(void)
 
 	assert_true(uuid_parse(STR(JO), &jo));
 	for (int i = 0; i < 2; i++) {
-		assert_true(lookup_of(lookup, a, plugins, jo, &v, &n, NULL));
+		assert_true(lookup_of(lookup, a, plugins, jo, &v, &n));
 		assert_int_equal(n, PLUGINS);
 		assert_true(uuid_eq(((const struct plugin_config *)v[1])->consumer, jo));
 	}
 	assert_int_equal(watched.asked, 1);
-	assert_true(lookup_of(lookup, a, plugins, uuid_random(), &v, &n, NULL));
+	assert_true(lookup_of(lookup, a, plugins, uuid_random(), &v, &n));
 	assert_int_equal(n, 0);
 }
 
@@ -360,7 +360,7 @@ static void call_by_names(void)
 	const struct consumer *found;
 
 	for (size_t i = 0; i < COUNT(names); i++) {
-		assert_true(lookup_consumer_called(lookup, a, str_of(names[i]), &found, NULL));
+		assert_true(lookup_consumer_called(lookup, a, str_of(names[i]), &found));
 		assert_int_equal(found != NULL, i < 2);
 	}
 }

@@ -196,6 +196,7 @@ static void fiber_end(struct fiber *f)
 
 	err_forget();
 	timer_clear(&f->timer);
+	f->asked = NULL;
 	list_remove(&f->all);
 	l->stats.fibers--;
 	l->current = NULL;
@@ -231,6 +232,18 @@ struct fiber *fiber_self(void)
 	struct loop *l = loop_self();
 
 	return l ? l->current : NULL;
+}
+
+struct asked *fiber_asked(void)
+{
+	struct fiber *f = fiber_self();
+
+	return f ? f->asked : NULL;
+}
+
+void fiber_set_asked(struct asked *to)
+{
+	fiber_self()->asked = to;
 }
 
 /* ---- suspending --------------------------------------------------------------------- */

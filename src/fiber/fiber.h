@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 struct loop;
+struct asked;
 struct fiber;
 struct iovec;
 struct slot;
@@ -100,6 +101,11 @@ bool fiber_start_on(struct loop *l, const char *name, void (*fn)(void *), void *
 struct fiber *fiber_self(void); /* NULL outside of a fiber */
 void fiber_cancel(struct fiber *f);
 bool fiber_is_cancelled(void); /* the running one */
+
+/* Where the running fiber, and whom it asks by fiber_ask(), notes what it asks others
+ * (base/asked.h); NULL, as for fibers that begin: nowhere. */
+struct asked *fiber_asked(void); /* NULL outside of a fiber */
+void fiber_set_asked(struct asked *to);
 
 enum wait fiber_sleep(deadline until) SUSPENDS; /* WAIT_TIMEOUT when it slept */
 void fiber_yield(void) SUSPENDS;                /* lets others run; goes on in the next turn */

@@ -214,6 +214,7 @@ static void run_asked(void *p)
 {
 	struct job *j = p;
 
+	fiber_set_asked(j->fiber->asked);
 	j->fn(j->arg);
 	err_forget();
 	loop_post(j->fiber->loop, job_done, j);

@@ -54,6 +54,7 @@ struct fiber {
 	struct timer timer; /* set to `until` or earlier: see fiber_suspend() */
 	deadline until;
 	enum wait result;
+	struct asked *asked; /* where it notes what it asks, or NULL */
 	bool is_waiting, is_cancelled;
 	bool is_stubborn;   /* this wait does not end by cancelling */
 	bool is_unmeasured; /* ran since its stack was measured */

@@ -20,6 +20,7 @@
 /* cmocka wants some of the above first */
 #include <cmocka.h>
 
+#include "base/asked.h"
 #include "fiber/testing.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -1182,6 +1183,64 @@ static void fibers_can_be_started_on_another_loop(void **state)
 	assert_int_equal(n, 1000);
 }
 
+/* ---- what is asked ----------------------------------------------------------------- */
+
+struct curious {
+	struct loop *other;
+	struct asked asked;
+	bool is_clean;
+};
+
+static void notes(void *p)
+{
+	(void)p;
+	asked_database(fiber_asked(), "test", STR("SELECT"), asked_begin(fiber_asked()), false);
+}
+
+static void looks(void *p)
+{
+	struct curious *c = p;
+
+	c->is_clean = !fiber_asked();
+	notes(NULL);
+	loop_stop(loop_self());
+}
+
+static void asks_others(void *p)
+{
+	struct curious *c = p;
+
+	fiber_set_asked(&c->asked);
+	for (int i = 0; i < ASKED_MAX + 5; i++)
+		fiber_ask(c->other, "notes", notes, NULL);
+	fiber_start("looks", looks, c); /* perhaps on the stack that this one leaves */
+}
+
+static void what_is_asked_is_noted_across_loops_and_for_that_fiber_alone(void **state)
+{
+	struct arena *a = arena_new();
+	struct curious c = { .asked = { .a = a } };
+	struct loop *l = NULL;
+	pthread_t runner;
+
+	(void)state;
+	assert_null(loop_new("test", 0, &l));
+	assert_null(loop_new("other", 1, &c.other));
+	pthread_create(&runner, NULL, loop_thread, c.other);
+	fiber_start_on(l, "asks", asks_others, &c);
+	loop_run(l);
+	loop_stop(c.other);
+	pthread_join(runner, NULL);
+	assert_true(c.is_clean);
+	assert_int_equal(c.asked.n, ASKED_MAX);
+	assert_string_equal(c.asked.first->database, "test");
+	assert_true(str_is(c.asked.last->statement, "SELECT"));
+	assert_true(c.asked.first->began_us <= c.asked.first->ended_us);
+	loop_drop(&c.other);
+	loop_drop(&l);
+	arena_drop(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1213,6 +1272,7 @@ int main(void)
 		cmocka_unit_test(jobs_run_on_other_threads_while_the_loop_goes_on),
 		cmocka_unit_test(what_takes_long_gives_way_to_all_else),
 		cmocka_unit_test(fibers_can_be_started_on_another_loop),
+		cmocka_unit_test(what_is_asked_is_noted_across_loops_and_for_that_fiber_alone),
 	};
 
 	choose_loops();

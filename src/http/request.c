@@ -101,19 +101,29 @@ static int parse_target(struct http_request *r)
 	return parse_absolute(r);
 }
 
+/* What the first line begins with; true when a target may follow. */
+static bool parse_method(const char *p, size_t n, struct http_request *r)
+{
+	size_t i = 0;
+
+	while (i < n && http_char_is(p[i], HTTP_CHAR_TOKEN))
+		i++;
+	if (i == 0 || i == n || p[i] != ' ')
+		return false;
+	r->method_name = str_at(p, i);
+	r->method = http_method_of(r->method_name);
+	return true;
+}
+
 /* The first line, whole and without its CRLF; 0 or minus a status. */
 static int parse_request_line(const char *p, size_t n, struct http_request *r)
 {
 	const char *at = p, *end = p + n, *target;
 	int status;
 
-	while (at < end && http_char_is(*at, HTTP_CHAR_TOKEN))
-		at++;
-	if (at == p || at == end || *at != ' ')
+	if (!parse_method(p, n, r))
 		return -400;
-	r->method_name = str_at(p, (size_t)(at - p));
-	r->method = http_method_of(r->method_name);
-	target = ++at;
+	target = at = p + r->method_name.n + 1;
 	while (at < end && http_char_is(*at, HTTP_CHAR_TARGET))
 		at++;
 	if (at == target || at == end || *at != ' ')
@@ -201,6 +211,8 @@ ssize_t http_parse_request(struct arena *a, char *p, size_t n, size_t *scanned,
 
 	*scanned = n;
 	if (scan.end != SCAN_END) {
+		if (scan.end == SCAN_LONG_LINE)
+			parse_method(head, n - skipped, ret);
 		status = first ? parse_request_line(head, first - 2, ret) : 0;
 		return status ? status : refuse(scan.end);
 	}

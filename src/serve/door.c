@@ -404,23 +404,12 @@ static bool fail_lookup(struct req *r)
 	return false;
 }
 
-/* Ends a look-up: what it asked the database for may have spans. */
-static bool looked_up(struct req *r, bool is_done, const struct lookup_queries *asked)
-{
-	tracing_queries(r, asked);
-	return is_done || fail_lookup(r);
-}
-
 static bool find_consumer_called(struct req *r, str name, const struct consumer **ret)
 {
-	struct lookup_queries asked = { .n = 0 };
 	struct lookup *l = r->snap->lookup;
 
 	if (l)
-		return looked_up(r,
-				 lookup_consumer_called(l, r->arena, name, ret,
-							tracing_wants_queries(r, &asked)),
-				 &asked);
+		return lookup_consumer_called(l, r->arena, name, ret) || fail_lookup(r);
 	*ret = directory_consumer_called(r->snap->directory, name);
 	return true;
 }
@@ -441,16 +430,14 @@ enum verdict req_authenticate_anonymous(struct req *r, str anonymous)
 
 const struct consumer *consumer_find(struct req *r, uuid id)
 {
-	struct lookup_queries asked = { .n = 0 };
 	struct lookup *l = r->snap->lookup;
 	const void *found = NULL;
 
 	if (!l)
 		return directory_consumer(r->snap->directory, id);
-	looked_up(r,
-		  lookup_one(l, r->arena, entity_find(STR("consumers")), "id",
-			     uuid_str(r->arena, id), &found, tracing_wants_queries(r, &asked)),
-		  &asked);
+	if (!lookup_one(l, r->arena, entity_find(STR("consumers")), "id", uuid_str(r->arena, id),
+			&found))
+		fail_lookup(r);
 	return found;
 }
 
@@ -493,37 +480,32 @@ static bool find_kept(struct req *r, const struct entity *e, const char *field, 
 
 const void *credential_find(struct req *r, const struct entity *e, const char *field, str value)
 {
-	struct lookup_queries asked = { .n = 0 };
 	struct lookup *l = r->snap->lookup;
 	const void *found = NULL;
 	bool is_done = true;
 
 	if (l)
-		is_done = lookup_one(l, r->arena, e, field, value, &found,
-				     tracing_wants_queries(r, &asked));
+		is_done = lookup_one(l, r->arena, e, field, value, &found);
 	else if (e->is_kept_apart)
 		is_done = find_kept(r, e, field, value, &found);
 	else
 		found = directory_find(r->snap->directory, e, field, value);
-	looked_up(r, is_done, &asked);
+	if (!is_done)
+		fail_lookup(r);
 	return is_over(e, found) ? NULL : found;
 }
 
 struct found credentials_of(struct req *r, const struct entity *e, uuid consumer)
 {
 	struct lookup *l = r->snap->lookup;
-	struct lookup_queries asked = { .n = 0 };
 	const void *const *all = NULL;
 	struct found ret = { 0 };
 	size_t n = 0;
 
 	if (!l)
 		all = directory_of(r->snap->directory, e, consumer, &n);
-	else
-		looked_up(r,
-			  lookup_of(l, r->arena, e, consumer, &all, &n,
-				    tracing_wants_queries(r, &asked)),
-			  &asked);
+	else if (!lookup_of(l, r->arena, e, consumer, &all, &n))
+		fail_lookup(r);
 	ret.v = NEWS(r->arena, const void *, n);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_over(e, all[i]))

@@ -280,8 +280,10 @@ void serve(struct req *r)
 
 void serve_bad_head(struct req *r, int status)
 {
-	r->client_address = r->client->peer;
+	r->snap = current_hold(r->proxy->shared->current, r->proxy->index);
+	r->host = bare_host(r->arena, r->in.host);
+	real_ip(r);
 	r->must_linger = true;
 	reply_page(r, status);
-	log_request(r);
+	serve_end(r);
 }

@@ -2,7 +2,6 @@
 #include "serve/tracing.h"
 
 #include "base/vec.h"
-#include "control/lookup.h"
 
 static struct tracing *tracing_of(struct req *r)
 {
@@ -27,8 +26,6 @@ void tracing_begin(struct req *r)
 	if (!shared->trace_types || !trace_is_kept(trace->trace_id, shared->trace_rate))
 		return;
 	t->types = shared->trace_types;
-	if (!(t->types & TRACE_REQUEST))
-		return;
 	began = trace_at(trace, r->start_ms * 1000);
 	trace->root = span_begin(trace, STR_NONE, SPAN_SERVER,
 				 began < trace->wall_us ? began : trace->wall_us);
@@ -69,6 +66,17 @@ void tracing_phase_ends(struct req *r, enum phase phase)
 		r->tracing->ended[phase] = clock_mono_us();
 }
 
+/* Of others, while the request waits for it. */
+static void note_what_is_asked(struct req *r)
+{
+	struct tracing *t = r->tracing;
+
+	if (!(t->types & (TRACE_DB_QUERY | TRACE_HTTP_CLIENT)))
+		return;
+	t->asked = (struct asked){ .a = r->arena };
+	fiber_set_asked(&t->asked);
+}
+
 struct span *tracing_plugin_begins(struct req *r, enum phase phase, const struct plugin *p)
 {
 	static const struct {
@@ -81,39 +89,55 @@ struct span *tracing_plugin_begins(struct req *r, enum phase phase, const struct
 	};
 	struct tracing *t = r->tracing;
 
+	note_what_is_asked(r);
 	if (!(t->types & rows[phase].type))
 		return NULL;
 	return span_begin(t->trace, str_fmt(r->arena, "%s phase: %s", rows[phase].name, p->name),
 			  SPAN_INTERNAL, trace_now(t->trace));
 }
 
+/* What is bound is not told: it may be a key. */
+static void database_span(struct tracing *t, const struct asked_one *one)
+{
+	struct span *s = span_begin(t->trace, STR("query"), SPAN_INTERNAL,
+				    trace_at(t->trace, one->began_us));
+
+	span_set_str(t->trace, s, "db.system", str_of(one->database));
+	span_set_str(t->trace, s, "db.statement", one->statement);
+	s->is_error = one->has_failed;
+	span_end(s, trace_at(t->trace, one->ended_us));
+}
+
+static void http_span(struct tracing *t, const struct asked_one *one)
+{
+	str name =
+		str_fmt(t->trace->arena, "HTTP " STRF " " STRF, STRV(one->method), STRV(one->url));
+	struct span *s = span_begin(t->trace, name, SPAN_CLIENT, trace_at(t->trace, one->began_us));
+
+	span_set_str(t->trace, s, "http.url", one->url);
+	span_set_str(t->trace, s, "http.method", one->method);
+	span_set_str(t->trace, s, "http.flavor", STR("1.1"));
+	span_set_str(t->trace, s, "http.user_agent", one->agent);
+	if (one->status)
+		span_set_int(t->trace, s, "http.status_code", one->status);
+	s->is_error = one->has_failed;
+	span_end(s, trace_at(t->trace, one->ended_us));
+}
+
 void tracing_plugin_ends(struct req *r, struct span *s)
 {
+	struct tracing *t = r->tracing;
+
 	if (s)
-		span_end(s, trace_now(r->tracing->trace));
-}
-
-/* ---- look-ups ----------------------------------------------------------------------------- */
-
-struct lookup_queries *tracing_wants_queries(const struct req *r, struct lookup_queries *room)
-{
-	return unlikely(r->tracing && r->tracing->types & TRACE_DB_QUERY) ? room : NULL;
-}
-
-/* What is bound is not told: it may be a key. */
-void tracing_queries(struct req *r, const struct lookup_queries *asked)
-{
-	for (size_t i = 0; i < asked->n; i++) {
-		const struct lookup_query *q = &asked->v[i];
-		struct trace *t = r->tracing->trace;
-		struct span *s =
-			span_begin(t, STR("query"), SPAN_INTERNAL, trace_at(t, q->began_us));
-
-		span_set_str(t, s, "db.system", STR("postgres"));
-		span_set_str(t, s, "db.statement", q->statement);
-		s->is_error = q->has_failed;
-		span_end(s, trace_at(t, q->ended_us));
+		span_end(s, trace_now(t->trace));
+	fiber_set_asked(NULL);
+	for (const struct asked_one *one = t->asked.first; one; one = one->next) {
+		if (one->kind == ASKED_DATABASE && t->types & TRACE_DB_QUERY)
+			database_span(t, one);
+		if (one->kind == ASKED_HTTP && t->types & TRACE_HTTP_CLIENT)
+			http_span(t, one);
 	}
+	t->asked.first = NULL;
 }
 
 /* ---- tries -------------------------------------------------------------------------------- */

@@ -5,16 +5,16 @@
  * one test; from the route on, so does one that none of them is configured for. */
 #pragma once
 
+#include "base/asked.h"
 #include "observe/trace.h"
 #include "serve/phases.h"
-
-struct lookup_queries;
 
 struct tracing {
 	struct trace *trace;   /* the clock, the id, the spans */
 	unsigned types;        /* that spans are made of; 0: of none */
 	int64_t began[PHASES]; /* by clock_mono_us(); 0: it did not */
 	int64_t ended[PHASES];
+	struct asked asked; /* by the handler that runs */
 };
 
 void tracing_begin_session(struct req *r); /* of streams: no spans, times where somebody asks */
@@ -27,10 +27,6 @@ void tracing_phase_begins(struct req *r, enum phase phase);
 void tracing_phase_ends(struct req *r, enum phase phase);
 struct span *tracing_plugin_begins(struct req *r, enum phase phase, const struct plugin *p);
 void tracing_plugin_ends(struct req *r, struct span *s); /* takes NULL */
-
-/* Look-ups in the database: where to note them, NULL when nobody wants to know. */
-struct lookup_queries *tracing_wants_queries(const struct req *r, struct lookup_queries *room);
-void tracing_queries(struct req *r, const struct lookup_queries *asked);
 
 /* Tries of targets: for requests that plugins have to do with. */
 void tracing_try_begins(struct req *r);

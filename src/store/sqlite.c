@@ -2,6 +2,7 @@
 /* The adapter of SQLite: three connections, one for each use, each behind a lock. */
 #include "store/sqlite.h"
 
+#include "base/asked.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -131,10 +132,9 @@ static void take_row(struct arena *a, sqlite3_stmt *st, int n, struct cells *cel
 	}
 }
 
-static struct err *query(struct sql_link *l, struct arena *a, str sql, const str *params, size_t n,
-			 struct sql_rows *ret, struct sql_failure *ret_failure)
+static struct err *run_statement(struct lane *lane, struct arena *a, str sql, const str *params,
+				 size_t n, struct sql_rows *ret, struct sql_failure *ret_failure)
 {
-	struct lane *lane = lane_of(l);
 	struct cells cells = { 0 };
 	struct err *e = NULL;
 	sqlite3_stmt *st;
@@ -163,6 +163,16 @@ static struct err *query(struct sql_link *l, struct arena *a, str sql, const str
 	return e;
 }
 
+static struct err *query(struct sql_link *l, struct arena *a, str sql, const str *params, size_t n,
+			 struct sql_rows *ret, struct sql_failure *ret_failure)
+{
+	int64_t began_us = asked_begin(l->asked);
+	struct err *e = run_statement(lane_of(l), a, sql, params, n, ret, ret_failure);
+
+	asked_database(l->asked, l->dialect->name, sql, began_us, e != NULL);
+	return e;
+}
+
 static struct err *run_text(struct lane *lane, const char *sql)
 {
 	if (sqlite3_exec(lane->handle, sql, NULL, NULL, NULL) == SQLITE_OK)
@@ -188,6 +198,7 @@ struct job {
 	enum sql_use use;
 	sql_job_fn *fn;
 	void *arg;
+	struct asked *asked; /* of the fiber that waits */
 	struct err *e;
 };
 
@@ -213,7 +224,9 @@ static void run_job(void *p)
 	struct err *e;
 
 	pthread_mutex_lock(&lane->lock);
+	lane->link.asked = j->asked;
 	e = run_on(lane, uses[j->use].begin, j->fn, j->arg);
+	lane->link.asked = NULL;
 	pthread_mutex_unlock(&lane->lock);
 	if (!e)
 		return;
@@ -234,7 +247,7 @@ static void run_where_it_may_block(enum sql_use use, void (*fn)(void *), void *a
 static struct err *run(struct sql_database *db, struct arena *a, enum sql_use use, sql_job_fn *fn,
 		       void *arg)
 {
-	struct job j = { CONTAINER(db, struct sqlite, db), a, use, fn, arg, NULL };
+	struct job j = { CONTAINER(db, struct sqlite, db), a, use, fn, arg, fiber_asked(), NULL };
 
 	run_where_it_may_block(use, run_job, &j);
 	return j.e;
@@ -302,7 +315,7 @@ static struct err *open_lane(struct sqlite *s, struct lane *lane)
 {
 	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 
-	lane->link = (struct sql_link){ &sql_dialect_sqlite, query };
+	lane->link = (struct sql_link){ .dialect = &sql_dialect_sqlite, .query = query };
 	lane->arena = arena_new();
 	pthread_mutex_init(&lane->lock, NULL);
 	if (sqlite3_open_v2(s->path, &lane->handle, flags, NULL) != SQLITE_OK)

@@ -8,6 +8,7 @@ from harness import config, otlp
 from harness.config import declarative, route, service
 from harness.origin import ok
 from harness.ports import free_port
+from harness.postgres import Postgres
 from harness.waits import wait_for
 
 TRACE, SPAN = '80f198ee56343ba864fe8b2a57d3eff7', 'e457b5a2e4d86bd1'
@@ -202,6 +203,75 @@ def test_opentelemetry_carries_the_caller_s_trace_on(gateway, origin, collector)
     assert one.get('/last').status == 200
     spans = otel_spans(collector, lambda spans: len(spans) == 4, 'the spans of the sampled two')
     assert {s['name'] for s in spans} == {'GET /', 'router', 'GET /last'}
+
+
+@pytest.mark.parametrize('types, names', [
+    ('router', {'GET /', 'router'}), ('balancer', {'GET /', 'balancer try #1'}),
+    ('plugin_access', {'GET /', 'access phase: opentelemetry'}), ('request', {'GET /'}),
+    ('http_client', {'GET /'})])
+def test_every_kind_of_span_has_the_request_s_above_it(gateway, origin, collector, types, names):
+    one = gateway(declarative(service(origin(), route(paths=['/'])), plugins=[otel(collector)]),
+                  conf={'tracing_instrumentations': types})
+    assert one.get('/').status == 200
+    spans = otel_spans(collector, lambda spans: len(spans) == len(names), 'the spans')
+    root, = [s for s in spans if s['kind'] == 2]
+    assert {s['name'] for s in spans} == names
+    assert {s['parent_id'] for s in spans if s is not root} <= {root['span_id']}
+
+
+@pytest.fixture(params=['sqlite', 'postgres'])
+def with_a_database(request, gateway):
+    """A gateway with each kind of database, which has tables already."""
+    pg = Postgres().start() if request.param == 'postgres' else None
+    try:
+        conf = pg.new_database() if pg else {'database': 'sqlite'}
+        one = gateway(conf={**conf, 'tracing_instrumentations': 'db_query'}, start=False)
+        if pg:
+            assert one.cli('migrations', 'bootstrap').returncode == 0
+        yield request.param, one.start()
+        one.stop()
+    finally:
+        if pg:
+            pg.end()
+
+
+def test_whatever_a_plugin_asks_the_database_has_a_span(with_a_database, origin, collector):
+    kind, one = with_a_database
+
+    def create(path, body):
+        answer = one.api(path, 'POST', headers=[('Content-Type', 'application/json')],
+                         body=json.dumps(body).encode())
+        assert answer.status == 201, answer.body
+        return answer.json()
+
+    create('/services', {'name': 's', 'url': origin().url})
+    create('/services/s/routes', {'paths': ['/']})
+    guest = create('/consumers', {'username': 'guest'})
+    create('/consumers', {'username': 'jo'})
+    create('/consumers/jo/key-auth', {'key': 'good'})
+    for plugin in (otel(collector), {'name': 'session', 'config': {'storage': 'kong'}},
+                   {'name': 'key-auth', 'config': {'anonymous': guest['id']}},
+                   {'name': 'rate-limiting', 'config': {'policy': 'cluster', 'year': 100}}):
+        create('/plugins', plugin)
+    wait_for(lambda: one.get('/', headers=[('apikey', 'good')]).get('RateLimit-Remaining'),
+             'the plugins to be served')
+    assert one.get('/traced', headers=[('apikey', 'good')]).status == 200
+
+    def condition(spans):
+        roots = [s for s in spans if s['name'] == 'GET /traced']
+        return roots and len([s for s in spans if s['trace_id'] == roots[0]['trace_id']]) >= 4
+
+    spans = otel_spans(collector, condition, 'the spans')
+    root, = [s for s in spans if s['name'] == 'GET /traced']
+    queries = [s for s in spans if s['trace_id'] == root['trace_id'] and s is not root]
+    assert {(s['name'], s['attributes']['db.system']) for s in queries} == {('query', kind)}
+    assert {s['parent_id'] for s in queries} == {root['span_id']}
+    statements = [s['attributes']['db.statement'] for s in queries]
+    for verb, table in (('SELECT', 'ratelimiting_metrics'), ('INSERT', 'ratelimiting_metrics'),
+                        ('INSERT', 'sessions')):
+        assert any(s.startswith(verb) and f'"{table}"' in s for s in statements), statements
+    for s in queries:
+        assert root['start'] <= s['start'] <= s['end'] <= root['end']
 
 
 @pytest.mark.parametrize('conf', [{}, {'tracing_instrumentations': 'all',

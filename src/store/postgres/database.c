@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/postgres/database.h"
 
+#include "base/asked.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -71,8 +72,10 @@ static struct err *query(struct sql_link *l, struct arena *a, str sql, const str
 {
 	struct pg_conn *c = CONTAINER(l, struct pg_link, link)->conn;
 	struct pg_rows rows = { 0 };
+	int64_t began_us = asked_begin(l->asked);
 	struct err *e = pg_query(c, a, str_z(a, sql), params, n, &rows);
 
+	asked_database(l->asked, l->dialect->name, sql, began_us, e != NULL);
 	if (e) {
 		read_failure(c, a, ret_failure);
 		return e;
@@ -105,7 +108,7 @@ static struct err *command(struct pg_conn *c, const char *sql)
 
 static struct err *run_on(struct pg_conn *c, enum sql_use use, sql_job_fn *fn, void *arg)
 {
-	struct pg_link l = { { &sql_dialect_postgres, query }, c };
+	struct pg_link l = { { &sql_dialect_postgres, fiber_asked(), query }, c };
 	struct err *e = command(c, transactions[use].begin);
 
 	if (!e)

@@ -70,8 +70,11 @@ struct sql_failure {
 	strs columns; /* of SQL_FAULT_UNIQUE */
 };
 
+struct asked;
+
 struct sql_link {
 	const struct sql_dialect *dialect;
+	struct asked *asked; /* where statements are noted (base/asked.h), or NULL */
 	/* One statement; rows and the failure live in a.  ret and ret_failure may be NULL. */
 	struct err *(*query)(struct sql_link *l, struct arena *a, str sql, const str *params,
 			     size_t n, struct sql_rows *ret, struct sql_failure *ret_failure);

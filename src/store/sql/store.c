@@ -381,6 +381,11 @@ bool store_sql_is_on_demand(struct store *s, const struct entity *e)
 	return sql_store_entity(sql_store_of(s), e)->is_on_demand;
 }
 
+const struct sql_dialect *store_sql_dialect(struct store *s)
+{
+	return sql_store_of(s)->db->dialect;
+}
+
 str store_sql_lookup_statement(struct store *s_, struct arena *a, const struct entity *e,
 			       const char *field)
 {

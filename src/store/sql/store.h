@@ -34,6 +34,7 @@ bool store_sql_is_on_demand(struct store *s, const struct entity *e);
  * of a consumer ("consumer"): with places where values are bound, for traces.  Any thread. */
 str store_sql_lookup_statement(struct store *s, struct arena *a, const struct entity *e,
 			       const char *field);
+const struct sql_dialect *store_sql_dialect(struct store *s);
 str store_sql_workspace(struct store *s); /* the id of `default` */
 
 /* The same for questions of the proxy's, which a replica may answer; for reading one and
