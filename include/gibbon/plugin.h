@@ -246,8 +246,8 @@ struct body_args {
 bool req_body_args(struct req *r, struct body_args *ret) SUSPENDS;
 void req_set_body_args(struct req *r, const struct body_args *args);
 
-/* Refuses a body that turns out to be larger than that, with this status and message. */
-void req_limit_body(struct req *r, uint64_t most, int status, const char *message);
+/* Refuses a body that is, or turns out to be, larger than that, with this status and message. */
+enum verdict req_limit_body(struct req *r, uint64_t most, int status, const char *message);
 
 const struct route *req_route(const struct req *r);     /* NULL: none */
 const struct service *req_service(const struct req *r); /* NULL: none */

@@ -302,14 +302,17 @@ void req_set_body(struct req *r, str body)
 	r->body_sent = body;
 }
 
-void req_limit_body(struct req *r, uint64_t most, int status, const char *message)
+enum verdict req_limit_body(struct req *r, uint64_t most, int status, const char *message)
 {
+	if (r->has_body_sent && r->body_sent.n > most)
+		return respond_error(r, status, "%s", message);
 	if (r->body.has_max && r->body.max <= most)
-		return;
+		return NEXT;
 	r->body.has_max = true;
 	r->body.max = most;
 	r->too_large_status = status;
 	r->too_large_message = message;
+	return NEXT;
 }
 
 /* ---- where it goes --------------------------------------------------------------------------- */

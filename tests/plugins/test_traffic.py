@@ -7,6 +7,7 @@ import pytest
 
 from harness.client import chunked
 from harness.config import declarative, route, sent, service
+from harness.h2 import DATA, END_STREAM, H2, frame
 
 BASIC = ('Authorization', 'Basic am86cGFzcw==')  # jo:pass
 
@@ -26,7 +27,7 @@ def origin1(module_origin):
 
 @pytest.fixture(scope='module')
 def all_of_them(module_gateway, origin1):
-    return module_gateway(declarative(
+    gateway = module_gateway(declarative(
         service(
             origin1,
             guarded_by('/basic', plugin('basic-auth', hide_credentials=True)),
@@ -59,12 +60,16 @@ def all_of_them(module_gateway, origin1):
                                        size_unit='bytes')),
             guarded_by('/size-stream', plugin('request-size-limiting', allowed_payload_size=10,
                                               size_unit='bytes'), request_buffering=False),
+            guarded_by('/size-key', plugin('key-auth', key_in_body=True), plugin(
+                'request-size-limiting', allowed_payload_size=10, size_unit='bytes')),
             guarded_by('/size-none', plugin('request-size-limiting', allowed_payload_size=0)),
             guarded_by('/size-must', plugin('request-size-limiting', require_content_length=True)),
         ),
-        consumers=[{'username': 'jo', 'acls': [{'group': 'staff'}], 'basicauth_credentials': [
+        consumers=[{'username': 'jo', 'keyauth_credentials': [{'key': 'k'}], 'acls': [{'group': 'staff'}], 'basicauth_credentials': [
             {'username': 'jo', 'password': 'pass'}]}]),
-        conf={'nginx_worker_processes': '2'})
+        conf={'nginx_worker_processes': '2'}, start=False)
+    gateway.write_conf(proxy_listen=f'127.0.0.1:{gateway.proxy} http2')
+    return gateway.start()
 
 
 def said(answer):
@@ -198,6 +203,38 @@ def test_request_size_limiting(all_of_them, path):
     assert post(chunked(b'01234', b'56789'), coded).status == 200
     assert said(post(chunked(b'01234', b'56789', b'a'), coded)) == (
         413, 'Request size limit exceeded')
+
+
+def test_a_body_that_another_plugin_read_is_measured_too(all_of_them):
+    headers = [('Transfer-Encoding', 'chunked'),
+               ('Content-Type', 'application/x-www-form-urlencoded')]
+
+    def post(body):
+        return all_of_them.client().request('POST', '/size-key', headers, chunked(body))
+
+    assert post(b'apikey=k').status == 200
+    assert said(post(b'apikey=k&a=1')) == (413, 'Request size limit exceeded')
+
+
+def over_http2(gateway, path, body, *headers):
+    """Status and message; a body of HTTP/2 ends where its stream does."""
+    with H2(gateway.proxy) as c:
+        c.request(1, 'POST', path, headers, end=False)
+        for i, piece in enumerate(body):
+            c.send(frame(DATA, END_STREAM if i == len(body) - 1 else 0, 1, piece))
+        status, _, body, _ = c.answer(1)
+        return status, json.loads(body).get('message')
+
+
+@pytest.mark.parametrize('path', ['/size', '/size-stream'])
+def test_request_size_limiting_of_http2(all_of_them, path):
+    too_large = (413, 'Request size limit exceeded')
+    assert over_http2(all_of_them, path, [b'01234', b'56789']) == (200, None)
+    assert over_http2(all_of_them, path, [b'01234', b'56789', b'a']) == too_large
+    assert over_http2(all_of_them, path, [b'0123456789a'], ('content-length', '11')) == too_large
+    assert over_http2(all_of_them, '/size-must', [b'a']) == (
+        411, 'A valid Content-Length header is required')
+    assert over_http2(all_of_them, '/size-must', [b'a'], ('content-length', '1')) == (200, None)
 
 
 def test_request_size_limiting_lets_nothing_pass_when_nothing_is_allowed(all_of_them):

@@ -204,8 +204,8 @@ static str with_answer(struct grant *g, str uri, const struct value *more, bool 
 /* False: answered. */
 static bool read_parameters(struct grant *g)
 {
-	req_limit_body(g->r, BODY_MAX, 413, "Request size limit exceeded");
-	return oauth2_parameters(g->r, &g->parameters);
+	return req_limit_body(g->r, BODY_MAX, 413, "Request size limit exceeded") == NEXT &&
+	       oauth2_parameters(g->r, &g->parameters);
 }
 
 static bool is_secure(struct grant *g)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* request-size-limiting - refuses bodies that are too large.
  *
- * A length that is declared is judged at once; a chunked body when it turns out to be
- * larger, without being kept for that. */
+ * A length that is declared is judged at once; a body without one (chunked, or of HTTP/2)
+ * when it turns out to be larger, without being kept for that. */
 #include <gibbon/plugin.h>
 
 #define TOO_LARGE "Request size limit exceeded"
@@ -45,16 +45,14 @@ static enum verdict on_access(struct req *r, const void *conf_)
 	const struct conf *conf = conf_;
 	const struct http_request *in = req_in(r);
 	int status = str_is_ci(str_trim(req_header(r, STR("Expect"))), "100-continue") ? 417 : 413;
-	str length = req_header(r, STR("Content-Length"));
+	bool has_length = req_header(r, STR("Content-Length")).n;
 
-	if (length.n)
-		return in->body == HTTP_BODY_LENGTH && (uint64_t)in->length > conf->most
-			       ? respond_error(r, status, TOO_LARGE)
-			       : NEXT;
-	if (conf->require_content_length && in->body != HTTP_BODY_CHUNKED)
+	if (in->body == HTTP_BODY_LENGTH && (uint64_t)in->length > conf->most)
+		return respond_error(r, status, TOO_LARGE);
+	if (conf->require_content_length && !has_length && in->body != HTTP_BODY_CHUNKED)
 		return respond_error(r, 411, "A valid Content-Length header is required");
-	if (in->body == HTTP_BODY_CHUNKED)
-		req_limit_body(r, conf->most, status, TOO_LARGE);
+	if (in->body == HTTP_BODY_CHUNKED || in->body == HTTP_BODY_TO_CLOSE)
+		return req_limit_body(r, conf->most, status, TOO_LARGE);
 	return NEXT;
 }
 

@@ -50,6 +50,20 @@ static void the_lower_limit_stays(void **state)
 	assert_int_equal(r->too_large_status, 0);
 }
 
+/* Another plugin wanted to see it before. */
+static void a_body_that_was_read_is_measured_too(void **state)
+{
+	static const char conf[] = "{\"size_unit\":\"bytes\",\"allowed_payload_size\":3}";
+	struct req *r = test_request("POST", "/", "Transfer-Encoding: chunked\r\n");
+
+	(void)state;
+	req_set_body(r, STR("abc"));
+	assert_int_equal(test_run(&plugin_request_size_limiting, PHASE_ACCESS, r, conf), NEXT);
+	req_set_body(r, STR("abcd"));
+	test_run(&plugin_request_size_limiting, PHASE_ACCESS, r, conf);
+	assert_string_equal(test_answer(r), "413 Request size limit exceeded");
+}
+
 static void the_rows_are_kong_s(void **state)
 {
 	(void)state;
@@ -62,6 +76,7 @@ int main(void)
 		cmocka_unit_test(the_rows_are_kong_s),
 		cmocka_unit_test(lengths_decide),
 		cmocka_unit_test(the_lower_limit_stays),
+		cmocka_unit_test(a_body_that_was_read_is_measured_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_end);
