@@ -16,7 +16,7 @@ MESON_FLAGS ?=
 
 BUILD_PACKAGES := build-essential meson ninja-build pkg-config python3 libssl-dev libc-ares-dev \
 	libpcre2-dev libjansson-dev libyaml-dev zlib1g-dev libsqlite3-dev libboost-context-dev libcmocka-dev \
-	libpq-dev libhiredis-dev libnghttp2-dev
+	libpq-dev libhiredis-dev libnghttp2-dev libluajit-5.1-dev
 TEST_PACKAGES := clang-14 libclang-rt-14-dev clang-format-14 universal-ctags git openssl curl nginx-light libnginx-mod-stream \
 	python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-cryptography \
 	python3-prometheus-client postgresql pgbouncer redis-server slapd \

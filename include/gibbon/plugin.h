@@ -330,15 +330,15 @@ struct value *entity_value(struct arena *a, const char *name, const void *item);
 /* The entry that all logging plugins write, made once for all of them: not to be changed. */
 const struct value *log_entry(struct req *r);
 
-/* As JSON, with custom_fields_by_lua: "a.b" is b of a, nil takes a field away.  Chunks that
- * return a constant are understood; ROW_LOG_FIELDS refuses others. */
+/* As JSON, with custom_fields_by_lua: "a.b" is b of a, nil takes a field away.  A chunk that
+ * fails leaves its field as it is. */
 str log_text(struct req *r, const struct value *fields);
 field_check_fn rule_log_field;
 
 /* clang-format off */
 #define ROW_LOG_FIELDS(T) F_MAP(T, custom_fields_by_lua, .keys = FIELD(FIELD_STRING, .len_min = 1), \
                                 .values = FIELD(FIELD_STRING, .len_min = 1, .check = rule_log_field), \
-                                .help = "Fields of the entry to set or to take away, each with Lua that returns a constant.")
+                                .help = "Fields of the entry to set or to take away, each with Lua that returns its value.")
 /* clang-format on */
 
 /* Severities ("debug" to "emerg") by their words, for prepare(), and which of the three a

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+/* A macro in it, which nobody uses, names one of them. */
+#include <luaconf.h>
+
 #pragma GCC poison strcpy strcat strtok sprintf vsprintf gets
 #pragma GCC poison atoi atol atoll atof
 #pragma GCC poison asctime ctime gmtime localtime

@@ -18,8 +18,11 @@
 #define LIMIT_REDIS_BYTES    ((size_t)16 << 20)   /* of one exchange with Redis, each way */
 #define LIMIT_REDIS_ITEMS    ((size_t)1 << 16)    /* of the lists in its replies */
 #define LIMIT_LDAP_MESSAGE   ((size_t)64 << 10)   /* of an LDAP server's answer, and of a request */
-#define LIMIT_BALANCER_SLOTS 65536 /* addresses of one upstream, all targets together */
-#define LIMIT_STATUS_LINE    2048  /* what a probe reads */
-#define LIMIT_PROBES         256   /* at once, of one upstream */
-#define LIMIT_UDP_HELD       16    /* datagrams that wait while a session begins */
-#define LIMIT_UDP_HELD_BYTES 65536 /* of them together */
+#define LIMIT_BALANCER_SLOTS 65536   /* addresses of one upstream, all targets together */
+#define LIMIT_STATUS_LINE    2048    /* what a probe reads */
+#define LIMIT_PROBES         256     /* at once, of one upstream */
+#define LIMIT_UDP_HELD       16      /* datagrams that wait while a session begins */
+#define LIMIT_UDP_HELD_BYTES 65536   /* of them together */
+#define LIMIT_SCRIPT_STEPS   1000000 /* instructions of one run of Lua */
+#define LIMIT_SCRIPT_BYTES   ((size_t)64 << 20) /* of one thread's Lua */
+#define LIMIT_SCRIPT_CHUNKS  1024               /* compiled ones that a thread keeps of one kind */

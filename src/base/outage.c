@@ -7,11 +7,11 @@
 #include <stdatomic.h>
 
 #define MOST     64 /* at once; of those beyond, each failure is told */
-#define NAME_MAX 200
+#define WHAT_MAX 200
 #define AGAIN_MS 10000
 
 struct outage {
-	char name[NAME_MAX];
+	char name[WHAT_MAX];
 	size_t n;
 	bool is_on, is_told;
 	int64_t told_ms; /* 0: never */
@@ -76,7 +76,7 @@ void outage_begins(str what, const struct err *e, const char *meanwhile)
 	bool tells;
 
 	pthread_mutex_lock(&all.lock);
-	tells = begin(str_part(what, 0, NAME_MAX));
+	tells = begin(str_part(what, 0, WHAT_MAX));
 	pthread_mutex_unlock(&all.lock);
 	if (tells)
 		log_err(LOG_ERROR_, e, STRF " (told once until it is over; %s)", STRV(what),
@@ -91,7 +91,7 @@ void outage_ends(str what)
 	if (atomic_load_explicit(&all.on, memory_order_relaxed) == 0)
 		return;
 	pthread_mutex_lock(&all.lock);
-	o = find(str_part(what, 0, NAME_MAX));
+	o = find(str_part(what, 0, WHAT_MAX));
 	if (o && o->is_on) {
 		o->is_on = false;
 		tells = o->is_told;

@@ -137,6 +137,22 @@ void value_append(struct arena *a, struct value *object, str key, struct value *
 	object->members[object->n++] = (struct member){ .key = key, .value = v };
 }
 
+void value_gather(struct arena *a, struct value *object, str key, struct value *v)
+{
+	struct value *before = value_get_str(object, key), *list;
+
+	if (!before) {
+		value_set(a, object, key, v);
+	} else if (before->kind == VALUE_ARRAY) {
+		value_add(a, before, v);
+	} else {
+		list = value_array(a);
+		value_add(a, list, before);
+		value_add(a, list, v);
+		value_set(a, object, key, list);
+	}
+}
+
 void value_unset(struct value *object, str key)
 {
 	struct member *m = find_member(object, key);

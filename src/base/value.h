@@ -54,6 +54,9 @@ void value_add(struct arena *a, struct value *array, struct value *item);
 void value_set(struct arena *a, struct value *object, str key, struct value *v);
 void value_unset(struct value *object, str key);
 
+/* The same, but several of one key become an array. */
+void value_gather(struct arena *a, struct value *object, str key, struct value *v);
+
 /* Room for n items or members in all; and one more member, known to be new: together they
  * build big objects without looking for each key. */
 void value_reserve(struct arena *a, struct value *v, uint32_t n);

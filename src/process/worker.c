@@ -12,6 +12,7 @@
 #include "observe/error_log.h"
 #include "process/interfaces.h"
 #include "process/openers.h"
+#include "script/script.h"
 #include "serve/client.h"
 #include "stream/stream.h"
 #include "usage/usage.h"
@@ -414,6 +415,21 @@ static void name_node(struct worker *w)
 	w->name = (struct node_name){ uuid_random(), str_copy(w->arena, str_of(host)) };
 }
 
+static void start_scripts(struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct script_policy *p = NEW(w->arena, struct script_policy);
+
+	p->trust = str_is(s->untrusted_lua, "off")  ? SCRIPT_OFF
+		   : str_is(s->untrusted_lua, "on") ? SCRIPT_ON
+						    : SCRIPT_SANDBOX;
+	p->modules = s->untrusted_lua_sandbox_requires;
+	p->globals = s->untrusted_lua_sandbox_environment;
+	p->path = s->lua_package_path;
+	p->cpath = s->lua_package_cpath;
+	script_start(p);
+}
+
 static void start_plugins(struct worker *w)
 {
 	struct plugin_node node = {
@@ -458,6 +474,7 @@ static struct err *make_worker(struct worker *w)
 	trust_start(s);
 	usage_start(s);
 	PASS(background_start(usage_leave));
+	start_scripts(w);
 	start_plugins(w);
 	PASS(start_dns(w));
 	if (s->proxy_ssl_enabled) {

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "schema/schema.h"
+#include "serve/lua.h"
 
 static void set(struct req *r, struct value *to, const char *key, struct value *v)
 {
@@ -21,23 +22,6 @@ static void set_str(struct req *r, struct value *to, const char *key, str s)
 	set(r, to, key, value_str(r->arena, s));
 }
 
-/* Several under one key are a list. */
-static void put(struct arena *a, struct value *to, str key, struct value *v)
-{
-	struct value *before = value_get_str(to, key), *list;
-
-	if (!before) {
-		value_set(a, to, key, v);
-	} else if (before->kind == VALUE_ARRAY) {
-		value_add(a, before, v);
-	} else {
-		list = value_array(a);
-		value_add(a, list, before);
-		value_add(a, list, v);
-		value_set(a, to, key, list);
-	}
-}
-
 static struct value *headers_value(struct req *r, const struct http_headers *h, bool is_request)
 {
 	struct value *v = value_object(r->arena);
@@ -46,8 +30,8 @@ static struct value *headers_value(struct req *r, const struct http_headers *h, 
 		bool is_secret = is_request && (h->v[i].id == HTTP_AUTHORIZATION ||
 						h->v[i].id == HTTP_PROXY_AUTHORIZATION);
 
-		put(r->arena, v, str_lower(r->arena, h->v[i].name),
-		    value_str(r->arena, is_secret ? STR("REDACTED") : h->v[i].value));
+		value_gather(r->arena, v, str_lower(r->arena, h->v[i].name),
+			     value_str(r->arena, is_secret ? STR("REDACTED") : h->v[i].value));
 	}
 	return v;
 }
@@ -58,9 +42,9 @@ static struct value *query_value(struct req *r)
 	struct value *v = value_object(r->arena);
 
 	for (size_t i = 0; i < args.n; i++)
-		put(r->arena, v, args.v[i].key,
-		    args.v[i].value.s ? value_str(r->arena, args.v[i].value)
-				      : value_bool(r->arena, true));
+		value_gather(r->arena, v, args.v[i].key,
+			     args.v[i].value.s ? value_str(r->arena, args.v[i].value)
+					       : value_bool(r->arena, true));
 	return v;
 }
 
@@ -244,72 +228,70 @@ static struct value *make_entry(struct req *r)
 
 /* ---- fields of one's own --------------------------------------------------------------------- */
 
-/* What a chunk of Lua returns that returns a constant; false: it is none. */
-static bool lua_constant(struct arena *a, str chunk, struct value **ret)
-{
-	str s = str_trim(chunk);
-	int64_t i;
-	double d;
-	char quote;
-
-	while (str_ends(s, STR(";")))
-		s = str_trim(str_part(s, 0, s.n - 1));
-	*ret = NULL;
-	if (s.n == 0 || str_is(s, "return")) /* nothing is nil */
-		return true;
-	if (!str_starts(s, STR("return")) || ascii_is_alnum(s.s[6]) || s.s[6] == '_')
-		return false;
-	s = str_trim(str_from(s, 6));
-	quote = s.s[0];
-	if (str_is(s, "nil"))
-		return true;
-	if (str_is(s, "true") || str_is(s, "false"))
-		*ret = value_bool(a, str_is(s, "true"));
-	else if (str_to_int(s, &i))
-		*ret = value_int(a, i);
-	else if (str_to_num(s, &d))
-		*ret = value_real(a, d);
-	else if (s.n >= 2 && (quote == '"' || quote == '\'') && s.s[s.n - 1] == quote &&
-		 str_find(s, quote, 1) == (ptrdiff_t)s.n - 1 && str_find(s, '\\', 0) < 0 &&
-		 str_find(s, '\n', 0) < 0)
-		*ret = value_str(a, str_part(s, 1, s.n - 1));
-	return *ret != NULL;
-}
-
 const char *rule_log_field(struct arena *a, const struct value *v)
 {
-	struct value *ignored;
+	struct err *e = v->kind == VALUE_STRING ? script_check(v->s) : NULL;
+	const char *why;
 
-	if (v->kind != VALUE_STRING || lua_constant(a, v->s, &ignored))
+	if (!e)
 		return NULL;
-	return "only Lua that returns a constant (nil, true, false, a number, or a text in "
-	       "quotes) is supported by this version";
+	why = str_z(a, str_fmt(a, "Error parsing function: %s", e->text));
+	err_forget();
+	return why;
 }
 
-static void set_field(struct req *r, struct value *v, str name, struct value *to)
+struct err *entry_change(struct arena *a, struct value *entry, str name, struct value *to,
+			 enum entry_change how)
 {
 	str piece, rest = name;
 
-	while (str_next(&rest, '.', &piece)) {
-		struct value *inner = value_get_str(v, piece);
+	while (str_next(&rest, '.', &piece) && rest.s) {
+		struct value *inner = value_get_str(entry, piece);
 
-		if (!rest.s)
-			break;
+		if (!inner && how == ENTRY_REPLACE)
+			return NULL;
 		if (!inner) {
-			inner = value_object(r->arena);
-			value_set(r->arena, v, piece, inner);
+			inner = value_object(a);
+			value_set(a, entry, piece, inner);
 		}
-		if (inner->kind != VALUE_OBJECT) {
-			log_error("custom field " STRF ": " STRF " has no fields", STRV(name),
-				  STRV(piece));
-			return;
-		}
-		v = inner;
+		if (inner->kind != VALUE_OBJECT)
+			return FAIL(ERR_INVALID, "\"" STRF "\" of the entry has no members",
+				    STRV(piece));
+		entry = inner;
 	}
+	if (how != ENTRY_SET && !value_get_str(entry, piece) == (how == ENTRY_REPLACE))
+		return NULL;
 	if (to)
-		value_set(r->arena, v, piece, to);
+		value_set(a, entry, piece, to);
 	else
-		value_unset(v, piece);
+		value_unset(entry, piece);
+	return NULL;
+}
+
+/* What is told of a chunk that failed. */
+static str field_name(struct req *r, str name)
+{
+	const struct plugin_config *p = req_plugin(r);
+	str id = uuid_str(r->arena, p->id);
+
+	return str_fmt(r->arena, STRF " (" STRF "): custom field \"" STRF "\"", STRV(p->name),
+		       STRV(id), STRV(name));
+}
+
+/* One field, by what its chunk returns. */
+static void set_field(struct req *r, struct value *entry, const struct member *field)
+{
+	struct lua_subject subject = { r, entry };
+	const struct value *v;
+	struct err *e = script_run(r->arena, &lua_log_world, field->value->s, &subject, &v);
+
+	if (!e)
+		e = entry_change(r->arena, entry, field->key, v ? value_copy(r->arena, v) : NULL,
+				 ENTRY_SET);
+	if (e)
+		outage_begins(field_name(r, field->key), e, "it is left out");
+	else
+		outage_ends(field_name(r, field->key));
 }
 
 const struct value *log_entry(struct req *r)
@@ -360,13 +342,8 @@ str log_text(struct req *r, const struct value *fields)
 		return r->run->entry_text;
 	}
 	v = value_copy(r->arena, log_entry(r));
-	for (uint32_t i = 0; i < fields->n; i++) {
-		const struct member *m = &fields->members[i];
-		struct value *to;
-
-		if (m->value->kind == VALUE_STRING && lua_constant(r->arena, m->value->s, &to))
-			set_field(r, v, m->key, to);
-	}
+	for (uint32_t i = 0; i < fields->n; i++)
+		set_field(r, v, &fields->members[i]);
 	return json_text(r->arena, v, JSON_COMPACT);
 }
 

@@ -89,6 +89,7 @@ void serve(struct req *r) SUSPENDS;
 void serve_end(struct req *r) SUSPENDS; /* logs it, and lets go of its configuration */
 void serve_bad_head(struct req *r, int status) SUSPENDS; /* the head could not be read */
 void log_request(struct req *r);
+struct access_record access_record_of(struct req *r); /* borrows from it */
 
 /* forward.c: sends the request to a target and relays what comes back. */
 void forward(struct req *r) SUSPENDS;

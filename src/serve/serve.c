@@ -173,16 +173,11 @@ static str request_line(const struct req *r)
 	return str_at(start, (size_t)(end - start));
 }
 
-void log_request(struct req *r)
+struct access_record access_record_of(struct req *r)
 {
-	struct access_log *log = r->proxy->shared->access_log;
 	struct client *c = r->client;
 	int64_t took = loop_now_ms() - r->start_ms;
-	struct access_record record;
-
-	if (!log)
-		return;
-	record = (struct access_record){
+	struct access_record record = {
 		.client = &r->client_address,
 		.peer = &c->peer,
 		.local = client_local(c),
@@ -214,6 +209,17 @@ void log_request(struct req *r)
 		record.tls_cipher = tls_cipher(client_tls(c));
 		record.sni = tls_sni(client_tls(c));
 	}
+	return record;
+}
+
+void log_request(struct req *r)
+{
+	struct access_log *log = r->proxy->shared->access_log;
+	struct access_record record;
+
+	if (!log)
+		return;
+	record = access_record_of(r);
 	access_log_write(log, &record);
 }
 

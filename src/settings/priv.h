@@ -32,12 +32,10 @@ extern const struct settings_group *const settings_groups[]; /* up to NULL, in t
 	for (const struct field *row = (group)->rows; row->kind != FIELD_END_; row++)
 
 /* The feature that is not there yet, for .later of rows. */
-#define LATER_POSTGRES         "PostgreSQL"
 #define LATER_HYBRID           "hybrid mode"
 #define LATER_PLUGINSERVER     "plugin servers"
 #define LATER_FORWARD_PROXY    "forward proxies"
 #define LATER_DEBUG            "Debug API"
-#define LATER_LUA              "Lua"
 #define LATER_MANAGER          "Manager"
 #define LATER_QUEUES           "queues of plugins"
 #define LATER_FIPS             "FIPS mode"

@@ -31,12 +31,12 @@ static const struct field miscellaneous_rows[] = {
 	F_STRS(T, lua_ssl_trusted_certificate,       .def = J(["system"]), .help = "CAs of every outbound TLS connection the gateway makes for itself: system, path, PEM or base64 of PEM; upstreams have their own."),
 	F_INT(T, lua_ssl_verify_depth,               .def = J(1), .help = "Intermediate CAs allowed between a certificate and a trusted CA."),
 	F_STR(T, lua_ssl_protocols,                  .def = J("TLSv1.1 TLSv1.2 TLSv1.3"), .help = "TLS versions of those connections."),
-	F_STR(T, lua_package_path,                   .def = J("./?.lua;./?/init.lua;"), .later = LATER_LUA, .help = "Where Lua modules are looked for."),
-	F_STR(T, lua_package_cpath,                  .later = LATER_LUA, .help = "Where C modules of Lua are looked for."),
+	F_STR(T, lua_package_path,                   .def = J("./?.lua;./?/init.lua;"), .help = "Where Lua modules are looked for."),
+	F_STR(T, lua_package_cpath,                  .help = "Where C modules of Lua are looked for."),
 	F_INT(T, lua_socket_pool_size,               .def = J(30), .help = "Idle connections kept for each server that plugins speak to."),
-	F_STR(T, untrusted_lua,                      .def = J("sandbox"), .one_of = J(["on", "off", "sandbox"]), .later = LATER_LUA, .help = "What Lua in the configuration may do: on, off, or sandbox."),
-	F_STRS(T, untrusted_lua_sandbox_requires,    .later = LATER_LUA, .help = "Modules it may load in the sandbox."),
-	F_STRS(T, untrusted_lua_sandbox_environment, .later = LATER_LUA, .help = "Global names it sees in the sandbox."),
+	F_STR(T, untrusted_lua,                      .def = J("sandbox"), .one_of = J(["on", "off", "sandbox"]), .help = "What Lua in the configuration may do: on, off, or sandbox."),
+	F_STRS(T, untrusted_lua_sandbox_requires,    .help = "Modules it may load in the sandbox."),
+	F_STRS(T, untrusted_lua_sandbox_environment, .help = "Global names it sees in the sandbox."),
 	F_STR(T, openresty_path,                     .help = "Accepted for compatibility; there is no OpenResty."),
 	F_END
 };

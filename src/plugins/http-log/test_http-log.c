@@ -19,7 +19,7 @@ static void bad_configurations_are_refused(void **state)
 		  "" },
 		{ "{\"http_endpoint\":\"http://a:b@h/x\",\"custom_fields_by_lua\":{\"a\":\"return "
 		  "kong.x\"}}",
-		  "only Lua that returns a constant" },
+		  "Error parsing function: lua:1: " },
 		{ "{}", "required field missing" },
 		{ "{\"http_endpoint\":\"nonsense\"}", "http_endpoint" },
 		{ "{\"http_endpoint\":\"ftp://h/\"}", "scheme" },

@@ -26,7 +26,7 @@ static bool fail(struct lua_scope *s, const char *format, ...)
 static const char *kind_name(const struct lua_value *v)
 {
 	static const char *const names[] = {
-		[LUA_NIL] = "nil",       [LUA_BOOLEAN] = "boolean", [LUA_NUMBER] = "number",
+		[LUA_NIL] = "nil",       [LUA_BOOLEAN] = "boolean", [LUA_REAL] = "number",
 		[LUA_STRING] = "string", [LUA_TABLE] = "table",     [LUA_FUNCTION] = "function",
 	};
 
@@ -50,7 +50,7 @@ static struct lua_value boolean(bool b)
 
 static struct lua_value number(double d)
 {
-	return (struct lua_value){ .kind = LUA_NUMBER, .of = LUA_GLOBALS, .number = d };
+	return (struct lua_value){ .kind = LUA_REAL, .of = LUA_GLOBALS, .number = d };
 }
 
 static struct lua_value string(str s)
@@ -68,7 +68,7 @@ static str number_text(struct arena *a, double d)
 /* Numbers are strings where strings are wanted, and the other way round. */
 static bool to_text(struct lua_scope *s, const struct lua_value *v, str *ret)
 {
-	if (v->kind == LUA_NUMBER)
+	if (v->kind == LUA_REAL)
 		*ret = number_text(s->a, v->number);
 	else if (v->kind == LUA_STRING)
 		*ret = v->s;
@@ -82,7 +82,7 @@ static bool to_number(const struct lua_value *v, double *ret)
 	str text;
 	uint64_t hex;
 
-	if (v->kind == LUA_NUMBER) {
+	if (v->kind == LUA_REAL) {
 		*ret = v->number;
 		return true;
 	}
@@ -188,9 +188,9 @@ static bool index_into(struct lua_scope *s, const struct node *n, struct lua_val
 	}
 	if (of.kind != LUA_TABLE)
 		return fail(s, "attempt to index a %s value", kind_name(&of));
-	*ret = from_json(key.kind == LUA_STRING   ? find_by_name(s, &of, key.s)
-			 : key.kind == LUA_NUMBER ? find_by_number(s, &of, key.number)
-						  : NULL);
+	*ret = from_json(key.kind == LUA_STRING ? find_by_name(s, &of, key.s)
+			 : key.kind == LUA_REAL ? find_by_number(s, &of, key.number)
+						: NULL);
 	return true;
 }
 
@@ -248,7 +248,7 @@ static bool equals(const struct lua_value *x, const struct lua_value *y)
 	switch (x->kind) {
 	case LUA_BOOLEAN:
 		return x->boolean == y->boolean;
-	case LUA_NUMBER:
+	case LUA_REAL:
 		return x->number == y->number;
 	case LUA_STRING:
 		return str_eq(x->s, y->s);
@@ -276,7 +276,7 @@ static bool compare(struct lua_scope *s, char op, const struct lua_value *x,
 		*ret = boolean(equals(x, y) == (op == '='));
 		return true;
 	}
-	if (x->kind == LUA_NUMBER && y->kind == LUA_NUMBER) {
+	if (x->kind == LUA_REAL && y->kind == LUA_REAL) {
 		a = x->number;
 		b = y->number;
 	} else if (x->kind == LUA_STRING && y->kind == LUA_STRING) {

@@ -12,7 +12,7 @@
 
 #include <gibbon/plugin.h>
 
-enum lua_kind { LUA_NIL, LUA_BOOLEAN, LUA_NUMBER, LUA_STRING, LUA_TABLE, LUA_FUNCTION };
+enum lua_kind { LUA_NIL, LUA_BOOLEAN, LUA_REAL, LUA_STRING, LUA_TABLE, LUA_FUNCTION };
 
 enum lua_global {
 	LUA_HEADERS, /* names in lower case; found in any case, and with '_' for '-' */

@@ -369,7 +369,7 @@ static struct node *constant(struct parser *p, enum lua_kind kind)
 	n->constant = (struct lua_value){ .kind = kind, .of = LUA_GLOBALS };
 	if (kind == LUA_STRING)
 		n->constant.s = p->word;
-	else if (kind == LUA_NUMBER)
+	else if (kind == LUA_REAL)
 		n->constant.number = p->number;
 	else
 		n->constant.boolean = p->token == T_TRUE;
@@ -497,7 +497,7 @@ static const struct node *primary(struct parser *p)
 	case T_FALSE:
 		return constant(p, LUA_BOOLEAN);
 	case T_NUMBER:
-		return constant(p, LUA_NUMBER);
+		return constant(p, LUA_REAL);
 	case T_STRING:
 		return constant(p, LUA_STRING);
 	case T_NAME:
