@@ -30,6 +30,9 @@ PLUGINS = {
     'short': {**ALL, 'token_expiration': 1},
     'endless': {**ALL, 'token_expiration': 0},
     'strict': {**ALL, 'pkce': 'strict'},
+    'moment': {**ALL, 'token_expiration': 0.4, 'refresh_token_ttl': 0.4},
+    'ages': {**ALL, 'token_expiration': 1e300},
+    'scopeless': {**ALL, 'scopes': []},
 }
 CLIENTS = {
     'app': {'client_secret': 'a', 'redirect_uris': ['http://app.test/back?x=1', 'http://app.test/']},
@@ -307,6 +310,23 @@ def test_tokens_end(gw):
     status, token = by_password(gw, 'endless')
     assert status == 200 and token.keys() == {'access_token', 'token_type'}
     assert get(gw, '/endless', token['access_token']).status == 200
+
+
+def test_parts_of_a_second_are_a_whole_one_and_the_most_is_what_the_column_holds(gw):
+    status, token = by_password(gw, 'moment')
+    assert status == 200 and token['expires_in'] == 1
+    wait_for(lambda: get(gw, '/moment', token['access_token']).status == 401, 'the token to end')
+    wait_for(lambda: call(gw, 'GET', f"/oauth2_tokens/{token['access_token']}")[0] == 404, 'its row to end')
+    assert issue(gw, 'refresh_token', 'moment', refresh_token=token['refresh_token'])[0] == 400
+    status, token = by_password(gw, 'ages')
+    assert status == 200 and token['expires_in'] == 2**31 - 1
+    assert get(gw, '/ages', token['access_token']).status == 200
+
+
+def test_of_an_empty_list_of_scopes_none_is_good(gw):
+    assert issue(gw, 'client_credentials', 'scopeless', scope='read') == (
+        400, {'error': 'invalid_scope', 'error_description': '"read" is an invalid scope'})
+    assert issue(gw, 'client_credentials', 'scopeless')[0] == 200
 
 
 def test_a_token_may_be_shown_in_three_places_and_hidden(gw):

@@ -70,18 +70,20 @@ def gw(request, module_gateway, module_origin):
         one.start()
     try:
         call(one, 'PUT', '/services/one', {'url': module_origin().url})
-        call(one, 'PUT', '/services/one/routes/one', {'paths': ['/one']})
+        for name in 'one', 'brief':
+            call(one, 'PUT', f'/services/one/routes/{name}', {'paths': [f'/{name}']})
         ids = {}
         for name in 'guest', 'jo':
             ids[name] = call(one, 'PUT', f'/consumers/{name}', {})[1]['id']
         call(one, 'POST', '/consumers/jo/key-auth', {'key': 'good'})
-        for plugin in plugins(storage='kong'):
-            if 'consumer' in plugin:
-                plugin['consumer'] = {'id': ids['guest']}
-            status, answer = call(one, 'POST', '/routes/one/plugins', plugin)
-            assert status == 201, answer
-        wait_for(lambda: one.get('/one').status == 403
-                 and one.get('/one', headers=[('apikey', 'good')]).status == 200,
+        for name, config in ('one', {}), ('brief', {'rolling_timeout': 5, 'stale_ttl': 1e300}):
+            for plugin in plugins(storage='kong', **config):
+                if 'consumer' in plugin:
+                    plugin['consumer'] = {'id': ids['guest']}
+                status, answer = call(one, 'POST', f'/routes/{name}/plugins', plugin)
+                assert status == 201, answer
+        wait_for(lambda: one.get('/brief').status == 403
+                 and one.get('/brief', headers=[('apikey', 'good')]).status == 200,
                  'the plugins to be served')
         yield one
         one.stop()
@@ -120,3 +122,18 @@ def test_logging_out_takes_the_row_away(gw):
     assert out.status == 200
     assert len(call(gw, 'GET', '/sessions')[1]['data']) == count - 1
     assert gw.get('/one', headers=cookies(first)).status == 403
+
+
+def test_a_session_is_renewed_and_the_row_before_it_lasts_a_while(gw):
+    first = gw.get('/brief', headers=[('apikey', 'good')])
+    assert first.status == 200
+
+    def renewed():
+        answer = gw.get('/brief', headers=cookies(first))
+        assert answer.status == 200
+        return answer if answer.all('Set-Cookie') else None
+    second = wait_for(renewed, 'the session to be renewed', 15)
+    assert cookies(second) != cookies(first)
+    ttls = [s['ttl'] for s in call(gw, 'GET', '/sessions')[1]['data']]
+    assert max(ttls) > 86400, 'of the one before'
+    assert gw.get('/brief', headers=cookies(second)).status == 200

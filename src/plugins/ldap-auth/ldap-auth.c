@@ -105,8 +105,10 @@ static bool is_name(str s)
 
 static bool read_claim(struct req *r, const struct conf *conf, const char *name, struct claim *ret)
 {
-	return authorization_pair(req_arena(r), req_header(r, str_of(name)), conf->header_type,
-				  &ret->user, &ret->password) &&
+	str header = str_trim(req_header(r, str_of(name))), scheme = conf->header_type;
+
+	return header.n > scheme.n && str_trim(str_part(header, scheme.n, scheme.n + 1)).n == 0 &&
+	       authorization_pair(req_arena(r), header, scheme, &ret->user, &ret->password) &&
 	       is_name(ret->user) && ret->password.n && ret->user.n + ret->password.n <= CLAIM_MOST;
 }
 
@@ -185,10 +187,6 @@ static bool judge(struct req *r, const struct conf *conf, const struct claim *c,
 	if (is_final(said.code))
 		verdict_keep((const uint8_t *)key.s, *ret, now_ms,
 			     now_ms + whole_ms(conf->cache_ttl * 1000));
-	else
-		log_warn("LDAP server " STRF ":%u cannot tell: " STRF " (%lld)",
-			 STRV(conf->ldap_host), conf->server.port, STRV(said.diagnostic),
-			 (long long)said.code);
 	return true;
 }
 

@@ -46,6 +46,7 @@ static void without_a_claim_nobody_is_asked(void **state)
 		"Authorization: x\r\n",
 		"Authorization: ldap\r\n",
 		"Authorization: ldapx am86cHc=\r\n",
+		"Authorization: ldapam86cHc=\r\n",
 		"Authorization: Basic am86cHc=\r\n",
 		"Authorization: ldap !!!\r\n",
 		"Authorization: ldap am8=\r\n",         /* jo */

@@ -8,8 +8,11 @@
  * same one at once, on whichever node, one gets something. */
 #include "plugins/oauth2/oauth2.h"
 
+#include <math.h>
+
 #define CODE_TTL_S     300
-#define VERIFIER_MIN   43 /* RFC 7636 §4.1 */
+#define SECONDS_MAX    INT32_MAX /* of the column expires_in */
+#define VERIFIER_MIN   43        /* RFC 7636 §4.1 */
 #define VERIFIER_MAX   128
 #define ARGS_MAX       100
 #define BODY_MAX       ((size_t)64 << 10)
@@ -254,13 +257,14 @@ static str read_scope(struct grant *g)
 {
 	struct buf all CLEANUP(buf_done) = { 0 };
 	str rest = text(g, "scope"), word;
+	bool has_scopes = g->conf->scopes.v; /* an empty list has none that is good */
 
-	if (is_given(g, "scope") && g->conf->scopes.n && !rest.s) {
+	if (is_given(g, "scope") && has_scopes && !rest.s) {
 		fault(g, "invalid_scope", "scope must be a string");
 		return STR_NONE;
 	}
 	buf_init(&all, rest.n + 1);
-	while (g->conf->scopes.n && str_next(&rest, ' ', &word)) {
+	while (has_scopes && str_next(&rest, ' ', &word)) {
 		word = str_trim(word);
 		if (!word.n)
 			continue;
@@ -298,15 +302,21 @@ static str redirect_uri(struct grant *g)
 
 /* ---- tokens ------------------------------------------------------------------------------------ */
 
+/* Parts of a second are a whole one: 0 is for ever. */
+static int64_t whole_seconds(double seconds)
+{
+	return !(seconds > 0) ? 0 : seconds < SECONDS_MAX ? (int64_t)ceil(seconds) : SECONDS_MAX;
+}
+
 static void answer_token(struct grant *g, str access, str refresh)
 {
-	double seconds = g->conf->token_expiration;
+	int64_t seconds = whole_seconds(g->conf->token_expiration);
 
 	g->answer = value_object(g->a);
 	put(g, g->answer, "access_token", access);
 	put(g, g->answer, "token_type", STR("bearer"));
-	if (seconds > 0)
-		value_set(g->a, g->answer, STR("expires_in"), value_int(g->a, (int64_t)seconds));
+	if (seconds)
+		value_set(g->a, g->answer, STR("expires_in"), value_int(g->a, seconds));
 	put(g, g->answer, "refresh_token", refresh);
 }
 
@@ -314,11 +324,11 @@ static void answer_token(struct grant *g, str access, str refresh)
 static struct value *times_of_token(struct grant *g)
 {
 	struct value *doc = value_object(g->a);
-	int64_t ttl = (int64_t)g->conf->refresh_token_ttl;
+	int64_t seconds = whole_seconds(g->conf->token_expiration);
+	int64_t ttl = whole_seconds(g->conf->refresh_token_ttl);
 
-	value_set(g->a, doc, STR("expires_in"),
-		  value_int(g->a, (int64_t)g->conf->token_expiration));
-	if (g->conf->token_expiration > 0 && ttl > 0)
+	value_set(g->a, doc, STR("expires_in"), value_int(g->a, seconds));
+	if (seconds && ttl)
 		value_set(g->a, doc, STR("ttl"), value_int(g->a, ttl));
 	return doc;
 }

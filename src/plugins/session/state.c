@@ -348,12 +348,18 @@ static struct value *row_of(const struct session *s, str id, str digits, int64_t
 	return row;
 }
 
+static int64_t ttl_of(double seconds)
+{
+	return seconds < 1 || seconds > TTL_MAX ? TTL_MAX : (int64_t)seconds;
+}
+
 /* The row of the id before is good for a moment: requests that are on their way have it. */
 static void age_row(const struct session *s, str id, int64_t now, bool is_remember)
 {
 	struct arena *a = req_arena(s->r);
 	struct value *row, *change = value_object(a);
-	int64_t stale = is_remember ? 0 : (int64_t)s->conf->stale_ttl;
+	double ttl = is_remember ? 0 : s->conf->stale_ttl;
+	int64_t stale = ttl < 1 ? 0 : ttl_of(ttl);
 	uuid key;
 
 	if (!stored_find(s->r, &session_entity, "session_id", base64url_encode(a, id), &row) ||
@@ -366,11 +372,6 @@ static void age_row(const struct session *s, str id, int64_t now, bool is_rememb
 	value_set(a, change, STR("expires"), value_int(a, now + stale));
 	value_set(a, change, STR("ttl"), value_int(a, stale));
 	stored_update(s->r, &session_entity, key, change, &row);
-}
-
-static int64_t ttl_of(double seconds)
-{
-	return seconds < 1 || seconds > TTL_MAX ? TTL_MAX : (int64_t)seconds;
 }
 
 static bool keep(struct session *s, str name, const struct session_meta *before,
