@@ -37,6 +37,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/outage.h"
 #include "base/pattern.h"
 #include "base/regex.h"
@@ -44,6 +45,7 @@
 #include "base/tally.h"
 #include "base/uri.h"
 #include "base/vec.h"
+#include "base/verified.h"
 #include "clients/background.h"
 #include "clients/http_client.h"
 #include "clients/ldap.h"
@@ -57,6 +59,7 @@
 #include "model/entity.h"
 #include "model/model.h"
 #include "model/rows.h"
+#include "net/password.h"
 #include "net/tls_crypto.h"
 #include "observe/metrics.h"
 #include "observe/syslog.h"
@@ -207,9 +210,11 @@ unsigned req_of_connection(const struct req *r); /* which request on it, from 1 
 bool req_is_grpc(const struct req *r);
 int64_t req_started_ms(const struct req *r); /* wall clock */
 
-/* Headers, as they came and as they go on; to be changed in rewrite and access. */
+/* Headers, as they came and as they go on; to be changed in rewrite and access.  Where there is
+ * none of that name, "a_b" finds "a-b", as in Kong; what is set and removed has that very name. */
 struct http_headers *req_headers(struct req *r);
-str req_header(const struct req *r, str name); /* the first, or STR_NONE */
+str req_header(const struct req *r, str name);      /* the first, or STR_NONE */
+str req_header_name(const struct req *r, str name); /* that this one has */
 unsigned req_header_count(const struct req *r, str name);
 void req_set_header(struct req *r, str name, str value); /* takes the place of all of that name */
 void req_add_header(struct req *r, str name, str value);
@@ -270,6 +275,10 @@ void req_set_groups(struct req *r, strs groups);
 /* From now on the request is this consumer's (may be NULL) by that credential (NULL:
  * anonymous); sets the headers that tell the upstream. */
 void req_authenticate(struct req *r, const struct consumer *consumer, const struct credential *by);
+
+/* The same as the consumer of a credential with that id and identifier; false, and nothing is
+ * set: the consumer is not there (any more). */
+bool req_authenticate_by(struct req *r, uuid consumer, uuid credential, str identifier) SUSPENDS;
 
 /* As the consumer called `anonymous`, by id or username; DONE (500) when there is none. */
 enum verdict req_authenticate_anonymous(struct req *r, str anonymous) SUSPENDS;
@@ -533,6 +542,15 @@ bool stored_remove(struct req *r, const struct entity *e, uuid id, bool *ret_was
 /* key_stretch(), away from the loop, as it takes long. */
 bool key_stretch_aside(enum hash_kind kind, str password, str salt, unsigned rounds, uint8_t *ret,
 		       size_t n) SUSPENDS;
+
+/* password_is(), away from the loop. */
+bool password_is_aside(const struct password_hash *h, str password) SUSPENDS;
+
+/* A turn at such things, for what strangers can ask for as often as they like: one request of
+ * each loop has it at a time, others wait.  False, and there is no turn to end: too many wait
+ * already, or it took too long. */
+bool turn_take(struct req *r) SUSPENDS;
+void turn_end(struct req *r);
 
 /* ---- transformations: arguments, headers and parts, with http/http.h and http/multipart.h ---- */
 

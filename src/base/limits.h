@@ -26,3 +26,4 @@
 #define LIMIT_SCRIPT_STEPS   1000000 /* instructions of one run of Lua */
 #define LIMIT_SCRIPT_BYTES   ((size_t)64 << 20) /* of one thread's Lua */
 #define LIMIT_SCRIPT_CHUNKS  1024               /* compiled ones that a thread keeps of one kind */
+#define LIMIT_HASH_ROUNDS    1000000            /* that the hash of a password may ask for */

@@ -145,19 +145,40 @@ struct http_headers *req_headers(struct req *r)
 	return &r->in.headers;
 }
 
-str req_header(const struct req *r, str name)
+static const struct http_header *find_header(const struct req *r, str name)
 {
 	const struct http_header *h = http_get_str(&r->in.headers, name);
+	char *dashed;
+
+	if (h || str_find(name, '_', 0) < 0)
+		return h;
+	dashed = arena_copy(r->arena, name.s, name.n);
+	for (size_t i = 0; i < name.n; i++)
+		dashed[i] = dashed[i] == '_' ? '-' : dashed[i];
+	return http_get_str(&r->in.headers, str_at(dashed, name.n));
+}
+
+str req_header(const struct req *r, str name)
+{
+	const struct http_header *h = find_header(r, name);
 
 	return h ? h->value : STR_NONE;
 }
 
+str req_header_name(const struct req *r, str name)
+{
+	const struct http_header *h = find_header(r, name);
+
+	return h ? h->name : STR_NONE;
+}
+
 unsigned req_header_count(const struct req *r, str name)
 {
+	str is = req_header_name(r, name);
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < r->in.headers.n; i++)
-		n += str_eq_ci(r->in.headers.v[i].name, name);
+	for (unsigned i = 0; is.s && i < r->in.headers.n; i++)
+		n += str_eq_ci(r->in.headers.v[i].name, is);
 	return n;
 }
 
@@ -442,6 +463,21 @@ const struct consumer *consumer_find(struct req *r, uuid id)
 			&found))
 		fail_lookup(r);
 	return found;
+}
+
+bool req_authenticate_by(struct req *r, uuid consumer, uuid credential, str identifier)
+{
+	const struct consumer *c = consumer_find(r, consumer);
+	struct credential *by;
+
+	if (!c)
+		return false;
+	by = NEW(r->arena, struct credential);
+	by->id = uuid_str(r->arena, credential);
+	by->identifier = identifier;
+	by->consumer = consumer;
+	req_authenticate(r, c, by);
+	return true;
 }
 
 /* created_at of an entity, or 0. */

@@ -27,6 +27,7 @@ struct proxy *proxy_new(struct loop *loop, int index, struct proxy_shared *share
 
 	p->loop = loop;
 	p->index = index;
+	gate_init(&p->turns.gate);
 	p->shared = shared;
 	p->links = links_new(&links);
 	list_init(&p->clients);

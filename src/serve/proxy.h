@@ -36,6 +36,13 @@ struct proxy_shared {
 	void *store_arg;
 };
 
+/* Of what takes the processor for long: turn_take(). */
+struct turns {
+	struct gate gate;
+	unsigned waiting;
+	bool is_taken;
+};
+
 struct proxy {
 	struct loop *loop;
 	int index;
@@ -45,6 +52,7 @@ struct proxy {
 	struct list idle;    /* parked: never used ones first, then the longest idle */
 	unsigned client_count;
 	struct timer tick; /* once a second */
+	struct turns turns;
 	bool is_draining;
 	bool is_stopped; /* nobody may park any more */
 	void (*on_drained)(void *);

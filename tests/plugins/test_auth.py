@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from harness.config import declarative, route, sent, service
+from harness.h2 import H2
+from harness.ports import free_port
 from harness.postgres import Postgres
 from harness.waits import wait_for
 
@@ -131,6 +133,35 @@ def test_a_signed_request_passes_with_its_own_body_alone(guarded):
         assert answer.json()['message'] == 'HMAC signature does not match'
     answer = guarded.get('/hmac')
     assert (answer.status, answer.json()['message']) == (401, 'Unauthorized')
+
+
+def test_the_line_that_is_signed_says_which_http_it_is(gateway, origin):
+    port = free_port()
+    one = gateway(declarative(
+        service(origin(), {**route(paths=['/']), 'plugins': [{'name': 'hmac-auth'}]}),
+        consumers=[{'username': 'jo', 'hmacauth_credentials': [{'username': 'jo', 'secret': 's'}]}]),
+        conf={'proxy_listen': f'127.0.0.1:{port} http2'}, start=False)
+    one.proxy = port
+    one.start()
+    date = email.utils.formatdate(usegmt=True)
+
+    def fields(version, host):
+        text = f'date: {date}\nGET /a/../b?c=%20 {version}\nhost: {host}\n@request-target: get /a/../b?c=%20'
+        mac = base64.b64encode(hmac.new(b's', text.encode(), 'sha1').digest()).decode()
+        return [('date', date), ('authorization', 'hmac username="jo", algorithm="hmac-sha1", headers='
+                                                  f'"date request-line host @request-target", signature="{mac}"')]
+    for good, bad in ('HTTP/2.0', 'HTTP/1.1'), ('HTTP/1.1', 'HTTP/2.0'), ('HTTP/1.0', 'HTTP/1.1'):
+        for version, status in (good, 200), (bad, 401):
+            if good == 'HTTP/2.0':
+                with H2(port) as c:
+                    c.request(1, path='/a/../b?c=%20', more=fields(version, c.authority))
+                    got = c.answer(1)[0]
+            else:
+                lines = ''.join(f'{name}: {value}\r\n' for name, value in fields(version, 'x'))
+                with one.client() as c:
+                    c.send(f'GET /a/../b?c=%20 {good}\r\nHost: x\r\n{lines}\r\n'.encode())
+                    got = c.read_response().status
+            assert got == status, (good, version)
 
 
 # ---- the Admin API -------------------------------------------------------------------------

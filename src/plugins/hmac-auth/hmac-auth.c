@@ -127,7 +127,7 @@ static bool may_be_used(const struct conf *conf, const struct hmac_params *p)
 static void add_field(struct buf *b, struct req *r, str name)
 {
 	const struct http_request *in = req_in(r);
-	str value = req_header(r, name);
+	str value = req_header(r, name), version = http_version(in);
 
 	if (str_is_ci(name, "host") && in->host.s)
 		value = in->host;
@@ -137,8 +137,9 @@ static void add_field(struct buf *b, struct req *r, str name)
 		buf_addf(b, STRF ": " STRF " " STRF, STRV(name),
 			 STRV(str_lower(req_arena(r), in->method_name)), STRV(req_target(r)));
 	} else if (str_is(name, "request-line")) {
-		buf_addf(b, STRF " " STRF " HTTP/1.%d", STRV(in->method_name), STRV(req_target(r)),
-			 in->minor);
+		value = req_target(r);
+		buf_addf(b, STRF " " STRF " " STRF, STRV(in->method_name), STRV(value),
+			 STRV(version));
 	} else {
 		buf_addf(b, STRF ":", STRV(name));
 	}
@@ -201,7 +202,6 @@ static const char *authenticate(struct req *r, const struct conf *conf, bool *re
 {
 	const struct hmac_credential *found;
 	struct hmac_params p = { 0 };
-	struct credential *by;
 	str body;
 
 	if (!req_header(r, STR("Authorization")).s && !req_header(r, STR("Proxy-Authorization")).s)
@@ -223,12 +223,7 @@ static const char *authenticate(struct req *r, const struct conf *conf, bool *re
 		if (!is_digest_good(r, body))
 			return NOT_SAME;
 	}
-	by = NEW(req_arena(r), struct credential);
-	by->id = uuid_str(req_arena(r), found->id);
-	by->identifier = found->username;
-	by->consumer = found->consumer;
-	req_authenticate(r, consumer_find(r, found->consumer), by);
-	return NULL;
+	return req_authenticate_by(r, found->consumer, found->id, found->username) ? NULL : CANNOT;
 }
 
 static enum verdict on_access(struct req *r, const void *conf_)

@@ -256,8 +256,6 @@ static bool authenticate(struct jwt *j, struct refusal *why)
 {
 	struct arena *a = req_arena(j->r);
 	const struct jwt_secret *found;
-	const struct consumer *consumer;
-	struct credential *by;
 
 	if (!find_token(j, why))
 		return false;
@@ -267,16 +265,10 @@ static bool authenticate(struct jwt *j, struct refusal *why)
 	why->document = judge_claims(j);
 	if (why->document)
 		return false;
-	consumer = consumer_find(j->r, found->consumer);
-	if (!consumer)
+	if (!req_authenticate_by(j->r, found->consumer, found->id, found->key))
 		return refuse(
 			j, why, "Could not find consumer for '%'",
 			str_fmt(a, STRF "=" STRF, STRV(j->conf->key_claim_name), STRV(found->key)));
-	by = NEW(a, struct credential);
-	by->id = uuid_str(a, found->id);
-	by->identifier = found->key;
-	by->consumer = found->consumer;
-	req_authenticate(j->r, consumer, by);
 	value_set(a, req_shared(j->r), STR("authenticated_jwt_token"), value_str(a, j->token.text));
 	return true;
 }

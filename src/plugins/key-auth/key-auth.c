@@ -6,7 +6,7 @@
  * configuration names an anonymous consumer. */
 #include <gibbon/plugin.h>
 
-#define REALM "Key realm=\"kong\""
+static const char no_key[] = "No API key found in request";
 
 struct conf {
 	strs key_names;
@@ -78,19 +78,26 @@ struct search {
 
 /* ---- looking ----------------------------------------------------------------------- */
 
+/* An empty one is a key, too: nobody's. */
+static str text_of(str value)
+{
+	return value.n ? value : STR("");
+}
+
+/* An argument without a value is no key. */
 static void take(struct search *s, str value, size_t n)
 {
 	if (n > 1)
 		s->is_duplicate = true;
 	else if (n == 1)
-		s->key = value.s ? value : STR("");
+		s->key = value;
 }
 
 static bool look_in_header(struct search *s, str name)
 {
 	unsigned n = s->conf->key_in_header ? req_header_count(s->r, name) : 0;
 
-	take(s, n ? req_header(s->r, name) : STR_NONE, n);
+	take(s, text_of(req_header(s->r, name)), n);
 	return n > 0;
 }
 
@@ -106,7 +113,7 @@ static bool look_in_query(struct search *s, str name)
 		s->has_query = true;
 	}
 	for (size_t i = 0; i < s->query.n; i++) {
-		if (!str_eq(s->query.v[i].key, name) || !s->query.v[i].value.s)
+		if (!str_eq(s->query.v[i].key, name))
 			continue;
 		value = n ? value : s->query.v[i].value;
 		n++;
@@ -123,18 +130,19 @@ static bool have_body(struct search *s)
 	return !s->is_answered && s->body.kind != BODY_OTHER;
 }
 
-static bool look_in_body(struct search *s, str name)
+static void look_in_body(struct search *s, str name)
 {
 	const struct value *v;
 
 	if (!s->conf->key_in_body || !have_body(s))
-		return false;
+		return;
 	v = value_get_str(s->body.args, name);
-	if (value_is_null(v) ||
-	    (v->kind != VALUE_STRING && v->kind != VALUE_ARRAY && v->kind != VALUE_OBJECT))
-		return false;
-	take(s, v->kind == VALUE_STRING ? v->s : STR_NONE, v->kind == VALUE_STRING ? 1 : 2);
-	return true;
+	if (value_is_null(v))
+		return;
+	if (v->kind == VALUE_STRING)
+		take(s, text_of(v->s), 1);
+	else if (v->kind == VALUE_ARRAY || v->kind == VALUE_OBJECT)
+		take(s, STR_NONE, 2);
 }
 
 /* ---- hiding -------------------------------------------------------------------------- */
@@ -152,25 +160,28 @@ static void hide(struct search *s, str name)
 		args.n = kept;
 		req_set_args(s->r, &args);
 	}
-	req_remove_header(s->r, name);
+	req_remove_header(s->r, req_header_name(s->r, name));
 	if (!s->conf->key_in_body || !have_body(s) || !value_get_str(s->body.args, name))
 		return;
 	value_unset(s->body.args, name);
 	req_set_body_args(s->r, &s->body);
 }
 
-static bool search(struct search *s)
+static void search(struct search *s)
 {
 	for (size_t i = 0; i < s->conf->key_names.n && !s->is_answered; i++) {
 		str name = s->conf->key_names.v[i];
 
-		if (!look_in_header(s, name) && !look_in_query(s, name) && !look_in_body(s, name))
-			continue;
-		if (s->key.s && s->conf->hide_credentials)
-			hide(s, name);
-		return true;
+		if (!look_in_header(s, name) && !look_in_query(s, name))
+			look_in_body(s, name);
+		if (s->is_duplicate)
+			return;
+		if (s->key.s) {
+			if (s->conf->hide_credentials)
+				hide(s, name);
+			return;
+		}
 	}
-	return false;
 }
 
 /* ---- access ---------------------------------------------------------------------------- */
@@ -179,24 +190,18 @@ static bool search(struct search *s)
 static const char *authenticate(struct search *s)
 {
 	const struct key_credential *found;
-	struct credential *by;
 
 	search(s);
 	if (s->is_answered)
 		return NULL;
 	if (s->is_duplicate)
 		return "Duplicate API key found";
-	if (!s->key.n) {
-		reply_set_header(s->r, STR("WWW-Authenticate"), STR(REALM));
-		return "No API key found in request";
-	}
+	if (!s->key.n)
+		return no_key;
 	found = credential_find(s->r, &keyauth_entity, "key", s->key);
-	if (!found)
+	if (!found || !req_authenticate_by(s->r, found->consumer, found->id,
+					   uuid_str(req_arena(s->r), found->id)))
 		return "Invalid authentication credentials";
-	by = NEW(req_arena(s->r), struct credential);
-	by->id = by->identifier = uuid_str(req_arena(s->r), found->id);
-	by->consumer = found->consumer;
-	req_authenticate(s->r, consumer_find(s->r, found->consumer), by);
 	return NULL;
 }
 
@@ -215,10 +220,10 @@ static enum verdict on_access(struct req *r, const void *conf_)
 		return DONE;
 	if (!why)
 		return NEXT;
-	if (conf->anonymous.n) {
-		reply_remove_header(r, STR("WWW-Authenticate"));
+	if (conf->anonymous.n)
 		return req_authenticate_anonymous(r, conf->anonymous);
-	}
+	if (why == no_key)
+		reply_set_header(r, STR("WWW-Authenticate"), STR("Key realm=\"kong\""));
 	return respond_error(r, 401, "%s", why);
 }
 

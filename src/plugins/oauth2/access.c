@@ -129,7 +129,6 @@ static const struct refusal *authenticate(struct req *r, const struct oauth2_con
 	const struct oauth2_token *token;
 	const struct oauth2_client *client;
 	const struct refusal *why;
-	struct credential *by;
 
 	if (!shown.n)
 		return &is_missing;
@@ -142,11 +141,8 @@ static const struct refusal *authenticate(struct req *r, const struct oauth2_con
 	client = credential_find(r, &oauth2_clients, "id", uuid_str(a, token->credential));
 	if (!client)
 		return &is_invalid;
-	by = NEW(a, struct credential);
-	by->id = uuid_str(a, client->id);
-	by->identifier = client->client_id;
-	by->consumer = client->consumer;
-	req_authenticate(r, consumer_find(r, client->consumer), by);
+	if (!req_authenticate_by(r, client->consumer, client->id, client->client_id))
+		return &is_invalid;
 	tell_upstream(r, token->scope, token->authenticated_userid);
 	return NULL;
 }
