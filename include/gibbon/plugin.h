@@ -468,14 +468,30 @@ struct redis_rows {
 	F_NUM(T,  m.timeout,     .name = "redis_timeout", .def = J(2000), .help = "Milliseconds to wait for it.")
 /* clang-format on */
 
-/* In prepare(): where a configuration counts, by its row policy; all but the tally, which
- * is the plugin's. */
+/* A check of the whole entity: with policy redis that row is there. */
+#define CHECK_OF_REDIS(field)                                                                      \
+	{                                                                                          \
+		CHECK_CONDITIONAL, .if_field = "config.policy",                                    \
+				   .if_rule = FIELD_RULE(.eq = J("redis")), .then_field = (field), \
+				   .then_rule = FIELD_RULE(.required = true)                       \
+	}
+
+/* In prepare(): where a configuration counts, by its row policy. */
 struct usage_place limits_place(struct arena *a, str policy, const struct redis_rows *redis,
 				int64_t redis_database);
 
 /* Of rows second, minute, ... year a longer time has no lower limit; else a message that
  * begins with `the`. */
 const char *limits_in_order(struct arena *a, const struct value *limits, const char *the);
+
+/* Who has a count of its own in the scope of the configuration that runs: who is meant by
+ * limit_by "consumer" (by credential when there is none) or "credential", else the client's
+ * address. */
+struct usage_subject limits_subject(struct req *r, str limit_by);
+
+/* Nothing could be counted: tells so once, and lets the request pass or answers it with 500. */
+enum verdict limits_failed(struct req *r, const struct usage_place *at, const struct err *e,
+			   bool may_pass);
 
 /* A check of the whole entity, with a row policy: "cluster" needs a database that counts can be
  * kept in, which is not there where each node has its configuration from a file. */

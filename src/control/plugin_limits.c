@@ -66,3 +66,35 @@ const char *limits_in_order(struct arena *a, const struct value *limits, const c
 	}
 	return NULL;
 }
+
+struct usage_subject limits_subject(struct req *r, str limit_by)
+{
+	const struct plugin_config *of = req_plugin(r);
+	const struct consumer *c = req_consumer(r);
+	const struct credential *by = req_credential(r);
+	struct usage_subject who = { .identifier = req_client_ip(r) };
+
+	if (of) {
+		who.route = of->route;
+		who.service = of->service;
+	}
+	if (str_is(limit_by, "consumer") && c)
+		who.identifier = uuid_str(req_arena(r), c->id);
+	else if ((str_is(limit_by, "consumer") || str_is(limit_by, "credential")) && by && by->id.s)
+		who.identifier = by->id;
+	return who;
+}
+
+enum verdict limits_failed(struct req *r, const struct usage_place *at, const struct err *e,
+			   bool may_pass)
+{
+	const struct plugin_config *of = req_plugin(r);
+	str name = of ? of->name : STR("a limit");
+
+	usage_failed(
+		at, e,
+		str_fmt(req_arena(r), STRF " %s", STRV(name),
+			may_pass ? "lets requests pass uncounted" : "answers requests with 500")
+			.s);
+	return may_pass ? NEXT : respond_message(r, 500, "An unexpected error occurred");
+}

@@ -23,6 +23,9 @@ str usage_key(const struct usage_job *j, str scope, const struct usage_ask *ask)
  * needed. */
 str usage_shortened(struct arena *a, str identifier, size_t most, bool needs_utf8);
 
+void usage_sql_start(const struct settings *s);
+void usage_sql_stop(void);
+
 MUST_CHECK struct err *usage_redis_take(struct usage_job *j) SUSPENDS;
 MUST_CHECK struct err *usage_redis_look(struct usage_job *j) SUSPENDS;
 MUST_CHECK struct err *usage_sql_take(struct usage_job *j) SUSPENDS;

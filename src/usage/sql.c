@@ -20,7 +20,7 @@ static struct {
 
 static _Thread_local struct sql_database *own; /* the loop's */
 
-void usage_start(const struct settings *s)
+void usage_sql_start(const struct settings *s)
 {
 	all.settings = s->database_kind == DATABASE_POSTGRES ? s : NULL;
 }
@@ -30,7 +30,7 @@ void usage_use(struct sql_database *db)
 	all.shared = db;
 }
 
-void usage_stop(void)
+void usage_sql_stop(void)
 {
 	all.settings = NULL;
 	all.shared = NULL;

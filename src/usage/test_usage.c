@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Usage: when windows begin, what counts are called, that looking and counting are one
  * step, here and in a database. */
+#include "settings/settings.h"
 #include "store/sqlite.h"
 #include "usage/priv.h"
 
@@ -17,7 +18,6 @@
 static struct arena *a;
 static char folder[] = "/tmp/gibbon-usage-XXXXXX";
 static struct sql_database *db;
-static struct tally *tally;
 
 #define NOW 1709210096 /* 2024-02-29 12:34:56 */
 
@@ -226,8 +226,8 @@ static int begin(void **state)
 	a = arena_new();
 	assert_non_null(mkdtemp(folder));
 	assert_null(sqlite_open(str_fmt(a, "%s/db", folder).s, &db));
+	usage_start(&(struct settings){ 0 });
 	usage_use(db);
-	places[0].tally = tally = tally_new(1000);
 	return 0;
 }
 
@@ -238,7 +238,6 @@ static int end(void **state)
 	db->drop(db);
 	unlink(str_fmt(a, "%s/db", folder).s);
 	rmdir(folder);
-	tally_drop(&tally);
 	err_forget();
 	arena_drop(&a);
 	return 0;

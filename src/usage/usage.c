@@ -2,20 +2,24 @@
 #include "usage/usage.h"
 
 #include "base/outage.h"
+#include "base/tally.h"
 #include "net/tls.h"
 #include "usage/priv.h"
 #include <time.h>
 
+#define LOCAL_COUNTERS_MAX   ((size_t)1 << 19)
 #define LOCAL_IDENTIFIER_MAX 128 /* bytes; of longer ones the digest counts */
+
+_Static_assert(USAGE_ASKS_MAX <= TALLY_ASKS_MAX, "a call fits into one of the tally's");
 
 /* clang-format off */
 const struct usage_window usage_windows[USAGE_PERIODS] = {
-	[USAGE_SECOND] = { "second", "Second", 1 },
-	[USAGE_MINUTE] = { "minute", "Minute", 60 },
-	[USAGE_HOUR]   = { "hour",   "Hour",   3600 },
-	[USAGE_DAY]    = { "day",    "Day",    86400 },
-	[USAGE_MONTH]  = { "month",  "Month",  2592000 },
-	[USAGE_YEAR]   = { "year",   "Year",   31536000 },
+	[USAGE_SECOND] = { "second", 1 },
+	[USAGE_MINUTE] = { "minute", 60 },
+	[USAGE_HOUR]   = { "hour",   3600 },
+	[USAGE_DAY]    = { "day",    86400 },
+	[USAGE_MONTH]  = { "month",  2592000 },
+	[USAGE_YEAR]   = { "year",   31536000 },
 };
 /* clang-format on */
 
@@ -69,6 +73,8 @@ str usage_key(const struct usage_job *j, str scope, const struct usage_ask *ask)
 
 /* ---- in this process ----------------------------------------------------------------------- */
 
+static struct tally *counters; /* any thread; its own locks */
+
 /* What a counter is called here, where nobody reads it: this, the limit, the identifier. */
 struct local_name {
 	uuid route, service;
@@ -116,7 +122,7 @@ static void local_take(struct usage_job *j)
 {
 	struct tally_ask *t = local_asks(j);
 
-	j->is_taken = tally_take(j->at->tally, t, j->n, j->now_s * 1000);
+	j->is_taken = tally_take(counters, t, j->n, j->now_s * 1000);
 	for (size_t i = 0; i < j->n; i++)
 		j->asks[i].used = t[i].used;
 }
@@ -126,10 +132,22 @@ static void local_look(struct usage_job *j)
 	struct tally_ask *t = local_asks(j);
 
 	for (size_t i = 0; i < j->n; i++)
-		j->asks[i].used = tally_get(j->at->tally, t[i].name, j->now_s * 1000);
+		j->asks[i].used = tally_get(counters, t[i].name, j->now_s * 1000);
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
+
+void usage_start(const struct settings *s)
+{
+	counters = tally_new(LOCAL_COUNTERS_MAX);
+	usage_sql_start(s);
+}
+
+void usage_stop(void)
+{
+	usage_sql_stop();
+	tally_drop(&counters);
+}
 
 struct err *usage_take(struct arena *a, const struct usage_place *at,
 		       const struct usage_subject *who, struct usage_ask *asks, size_t n,

@@ -12,7 +12,6 @@
  * any number of nodes, as many get something as there is. */
 #pragma once
 
-#include "base/tally.h"
 #include "base/uuid.h"
 #include "clients/redis.h"
 
@@ -30,8 +29,8 @@ enum usage_period {
 };
 
 struct usage_window {
-	const char *name, *shown; /* "second", "Second" */
-	int64_t seconds;          /* a month has 30 days here, a year 365 */
+	const char *name; /* "second" */
+	int64_t seconds;  /* a month has 30 days here, a year 365 */
 };
 extern const struct usage_window usage_windows[USAGE_PERIODS];
 
@@ -42,7 +41,6 @@ enum usage_policy { USAGE_LOCAL, USAGE_CLUSTER, USAGE_REDIS };
 
 struct usage_place {
 	enum usage_policy policy;
-	struct tally *tally;              /* of USAGE_LOCAL */
 	const struct redis_server *redis; /* of USAGE_REDIS */
 	str name;                         /* in the log */
 };
@@ -67,7 +65,7 @@ struct usage_ask {
 /* `most` of a limit: one of 1.5 is reached by two, not by one. */
 int64_t usage_most(double limit);
 
-#define USAGE_ASKS_MAX TALLY_ASKS_MAX /* of one call */
+#define USAGE_ASKS_MAX 256 /* of one call */
 
 /* Adds to all or to none; *ret_taken says which.  `used` is filled in either way. */
 MUST_CHECK struct err *usage_take(struct arena *a, const struct usage_place *at,
@@ -86,7 +84,8 @@ void usage_worked(const struct usage_place *at);
 
 /* ---- its life ------------------------------------------------------------------------------ */
 
-/* Before the loops run.  With PostgreSQL each loop has connections of its own. */
+/* Before the loops run; until usage_stop() this process has counters, none of which is old.
+ * With PostgreSQL each loop has connections of its own. */
 void usage_start(const struct settings *s);
 /* A database whose jobs may come from any thread, until usage_stop(): SQLite's. */
 void usage_use(struct sql_database *db);

@@ -2,6 +2,8 @@
 """rate-limiting over real connections: exactly as many pass as the limit says, whoever counts."""
 import json
 import threading
+import time
+from collections import Counter
 
 import pytest
 
@@ -55,23 +57,45 @@ def test_hidden_headers_and_an_error_of_ones_own(limited):
     assert answer.text == 'Enough.\n'
 
 
-def test_of_many_at_once_exactly_as_many_pass(limited):
-    one = limited(path('a', limit(year=100)))
-    statuses, lock = [], threading.Lock()
+def crowd(one, threads=8, each=30):
+    """The answers to many calls at once."""
+    answers, lock = [], threading.Lock()
 
     def call():
         with one.client() as c:
-            mine = [c.get('/a').status for _ in range(30)]
+            mine = [c.get('/a') for _ in range(each)]
         with lock:
-            statuses.extend(mine)
+            answers.extend(mine)
 
-    threads = [threading.Thread(target=call) for _ in range(8)]
-    for t in threads:
+    all_threads = [threading.Thread(target=call) for _ in range(threads)]
+    for t in all_threads:
         t.start()
-    for t in threads:
+    for t in all_threads:
         t.join(timeout=60)
-    assert len(statuses) == 240
+    assert len(answers) == threads * each
+    return answers
+
+
+def test_of_many_at_once_exactly_as_many_pass(limited):
+    statuses = [a.status for a in crowd(limited(path('a', limit(year=100))))]
     assert statuses.count(200) == 100 and statuses.count(429) == 140
+
+
+def test_each_second_has_its_limit_whatever_the_load(limited):
+    """What is left says which of its second a request was, so no clock is asked: of each number
+    there are as many as seconds that came so far, so never more than of the one before."""
+    one = limited(path('a', limit(second=7, year=100000)))
+    passed, began = [], time.monotonic()
+    while time.monotonic() < began + 30:
+        passed += [a for a in crowd(one, each=20) if a.status == 200]
+        nth = Counter(7 - int(a.get('X-RateLimit-Remaining-Second')) for a in passed)
+        if nth[1] >= 4:
+            break
+    assert 4 <= nth[1] <= time.monotonic() - began + 2
+    assert set(nth) <= set(range(1, 8))
+    assert [nth[n] for n in range(1, 8)] == sorted(nth.values(), reverse=True) + [0] * (7 - len(nth))
+    assert sorted(int(a.get('X-RateLimit-Remaining-Year')) for a in passed) == \
+        list(range(100000 - len(passed), 100000))
 
 
 def test_a_count_belongs_to_the_plugin_s_scope(limited):

@@ -12,12 +12,9 @@
 
 #include <math.h>
 
-#define COUNTERS_MOST ((size_t)1 << 18)
-
 struct conf {
 	double limits[USAGE_PERIODS]; /* NaN: none */
 	struct usage_place place;
-	double second, minute, hour, day, month, year;
 	str limit_by, header_name, path, policy;
 	bool fault_tolerant;
 	struct redis_rows redis;
@@ -32,12 +29,12 @@ struct conf {
 
 #define T struct conf
 static const struct field conf_fields[] = {
-	F_NUM(T,  second,              .gt = "0", .help = "Requests per second."),
-	F_NUM(T,  minute,              .gt = "0", .help = "Requests per minute."),
-	F_NUM(T,  hour,                .gt = "0", .help = "Requests per hour."),
-	F_NUM(T,  day,                 .gt = "0", .help = "Requests per day."),
-	F_NUM(T,  month,               .gt = "0", .help = "Requests per month."),
-	F_NUM(T,  year,                .gt = "0", .help = "Requests per year."),
+	F_NUM(T,  limits[USAGE_SECOND], .name = "second", .gt = "0", .help = "Requests per second."),
+	F_NUM(T,  limits[USAGE_MINUTE], .name = "minute", .gt = "0", .help = "Requests per minute."),
+	F_NUM(T,  limits[USAGE_HOUR],   .name = "hour",   .gt = "0", .help = "Requests per hour."),
+	F_NUM(T,  limits[USAGE_DAY],    .name = "day",    .gt = "0", .help = "Requests per day."),
+	F_NUM(T,  limits[USAGE_MONTH],  .name = "month",  .gt = "0", .help = "Requests per month."),
+	F_NUM(T,  limits[USAGE_YEAR],   .name = "year",   .gt = "0", .help = "Requests per year."),
 	F_STR(T,  limit_by,            .def = J("consumer"), .one_of = J(["consumer", "credential", "ip", "service", "header", "path"]), .help = "What has a count of its own; the client's address where it is not there."),
 	F_STR(T,  header_name,         .check = rule_header_name, .help = "Header whose values are counted, with limit_by header."),
 	F_STR(T,  path,                ROW_PATH, .help = "Path that is counted, with limit_by path."),
@@ -52,20 +49,17 @@ static const struct field conf_fields[] = {
 };
 #undef T
 
-#define POLICY_IS_REDIS .if_field = "config.policy", .if_rule = FIELD_RULE(.eq = J("redis")), .then_rule = FIELD_RULE(.required = true)
 static const struct check checks[] = {
 	{ CHECK_AT_LEAST_ONE_OF, .fields = ANY_WINDOW },
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_host" },
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_port" },
+	CHECK_OF_REDIS("config.redis_host"),
+	CHECK_OF_REDIS("config.redis_port"),
 	{ CHECK_CONDITIONAL, .if_field = "config.limit_by", .if_rule = FIELD_RULE(.eq = J("header")), .then_field = "config.header_name", .then_rule = FIELD_RULE(.required = true) },
 	{ CHECK_CONDITIONAL, .if_field = "config.limit_by", .if_rule = FIELD_RULE(.eq = J("path")), .then_field = "config.path", .then_rule = FIELD_RULE(.required = true) },
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_timeout" },
+	CHECK_OF_REDIS("config.redis_timeout"),
 	{ CHECK_CUSTOM, .fields = "config.policy", .fn = plugins_check_policy },
 	CHECK_END
 };
 /* clang-format on */
-
-static struct tally *counts; /* any thread; its own locks */
 
 /* ---- configuration ---------------------------------------------------------------------- */
 
@@ -77,46 +71,28 @@ static const char *check_order(struct arena *a, const struct value *conf)
 static struct err *prepare(struct arena *a, void *conf_)
 {
 	struct conf *c = conf_;
-	const double all[USAGE_PERIODS] = {
-		c->second, c->minute, c->hour, c->day, c->month, c->year
-	};
 
-	memcpy(c->limits, all, sizeof(all));
 	c->place = limits_place(a, c->policy, &c->redis,
 				c->redis_database == FIELD_UNSET_INT ? 0 : c->redis_database);
 	return NULL;
 }
 
-static void start(const struct plugin_node *node)
-{
-	(void)node;
-	counts = tally_new(COUNTERS_MOST);
-}
-
-static void stop(void)
-{
-	tally_drop(&counts);
-}
-
 /* Who it is that has a count of its own. */
-static str identifier(struct req *r, const struct conf *conf)
+static struct usage_subject subject(struct req *r, const struct conf *conf)
 {
+	struct usage_subject who = limits_subject(r, conf->limit_by);
 	const struct service *s = req_service(r);
-	const struct consumer *c = req_consumer(r);
-	const struct credential *by = req_credential(r);
 	str id = STR_NONE;
 
 	if (str_is(conf->limit_by, "service"))
 		id = s ? uuid_str(req_arena(r), s->id) : id;
-	else if (str_is(conf->limit_by, "consumer"))
-		id = c ? uuid_str(req_arena(r), c->id) : by ? by->id : id;
-	else if (str_is(conf->limit_by, "credential"))
-		id = by ? by->id : id;
 	else if (str_is(conf->limit_by, "header"))
 		id = req_header(r, conf->header_name);
 	else if (str_is(conf->limit_by, "path") && str_eq(req_path(r), conf->path))
 		id = conf->path;
-	return id.s ? id : req_client_ip(r);
+	if (id.s)
+		who.identifier = id;
+	return who;
 }
 
 /* ---- access --------------------------------------------------------------------------------- */
@@ -129,22 +105,15 @@ struct usage {
 
 static struct err *count(struct req *r, const struct conf *conf, struct usage *u, bool *ret_passes)
 {
-	const struct plugin_config *of = req_plugin(r);
-	struct usage_place at = conf->place;
-	struct usage_subject who = { .identifier = identifier(r, conf) };
+	struct usage_subject who = subject(r, conf);
 
-	if (of) {
-		who.route = of->route;
-		who.service = of->service;
-	}
 	for (enum usage_period p = 0; p < USAGE_PERIODS; p++) {
 		if (conf->limits[p] > 0)
 			u->asks[u->n++] = (struct usage_ask){ .period = p,
 							      .most = usage_most(conf->limits[p]),
 							      .by = 1 };
 	}
-	at.tally = counts;
-	return usage_take(req_arena(r), &at, &who, u->asks, u->n, u->now_s, ret_passes);
+	return usage_take(req_arena(r), &conf->place, &who, u->asks, u->n, u->now_s, ret_passes);
 }
 
 /* clang-format off */
@@ -189,15 +158,6 @@ static void tell(struct req *r, const struct conf *conf, const struct usage *u, 
 		tell_number(r, STR("Retry-After"), (double)reset);
 }
 
-static enum verdict not_counted(struct req *r, const struct conf *conf, const struct err *e)
-{
-	usage_failed(&conf->place, e,
-		     conf->fault_tolerant ? "rate-limiting lets requests pass uncounted"
-					  : "rate-limiting answers requests with 500");
-	return conf->fault_tolerant ? NEXT
-				    : respond_message(r, 500, "An unexpected error occurred");
-}
-
 static enum verdict on_access(struct req *r, const void *conf_)
 {
 	const struct conf *conf = conf_;
@@ -206,7 +166,7 @@ static enum verdict on_access(struct req *r, const void *conf_)
 	struct err *e = count(r, conf, &u, &may_pass);
 
 	if (e)
-		return not_counted(r, conf, e);
+		return limits_failed(r, &conf->place, e, conf->fault_tolerant);
 	usage_worked(&conf->place);
 	if (!conf->hide_client_headers)
 		tell(r, conf, &u, may_pass);
@@ -226,7 +186,5 @@ const struct plugin plugin_rate_limiting = {
 	.checks = checks,
 	.protocols = PROTOCOLS_HTTP,
 	.prepare = prepare,
-	.start = start,
-	.stop = stop,
 	.on = { [PHASE_ACCESS] = on_access },
 };

@@ -25,8 +25,8 @@ static int begin(void **state)
 {
 	(void)state;
 	test_begin();
-	plugin_rate_limiting.stop();
-	plugin_rate_limiting.start(&(struct plugin_node){ 0 });
+	usage_stop();
+	usage_start(&test.settings);
 	return 0;
 }
 
@@ -249,7 +249,7 @@ static void the_rows_are_kong_s(void **state)
 
 static int end(void **state)
 {
-	plugin_rate_limiting.stop();
+	usage_stop();
 	return test_end(state);
 }
 

@@ -12,9 +12,8 @@
 
 #include <math.h>
 
-#define COUNTERS_MOST ((size_t)1 << 18)
-#define NAMES_MOST    40 /* that one answer may use up */
-#define COST_MOST     ((double)USAGE_NO_LIMIT)
+#define NAMES_MOST 40 /* that one answer may use up */
+#define COST_MOST  ((double)USAGE_NO_LIMIT)
 
 struct limit {
 	str name;
@@ -84,17 +83,14 @@ static const struct field conf_fields[] = {
 };
 #undef T
 
-#define POLICY_IS_REDIS .if_field = "config.policy", .if_rule = FIELD_RULE(.eq = J("redis")), .then_rule = FIELD_RULE(.required = true)
 static const struct check checks[] = {
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_host" },
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_port" },
-	{ CHECK_CONDITIONAL, POLICY_IS_REDIS, .then_field = "config.redis_timeout" },
+	CHECK_OF_REDIS("config.redis_host"),
+	CHECK_OF_REDIS("config.redis_port"),
+	CHECK_OF_REDIS("config.redis_timeout"),
 	{ CHECK_CUSTOM, .fields = "config.policy", .fn = plugins_check_policy },
 	CHECK_END
 };
 /* clang-format on */
-
-static struct tally *counts; /* any thread; its own locks */
 
 /* ---- configuration ---------------------------------------------------------------------- */
 
@@ -127,51 +123,12 @@ static struct err *prepare(struct arena *a, void *conf_)
 	return NULL;
 }
 
-static void start(const struct plugin_node *node)
-{
-	(void)node;
-	counts = tally_new(COUNTERS_MOST);
-}
-
-static void stop(void)
-{
-	tally_drop(&counts);
-}
-
 /* ---- when the request comes --------------------------------------------------------------- */
-
-static void identify(struct req *r, const struct conf *conf, struct usage_subject *who)
-{
-	const struct plugin_config *of = req_plugin(r);
-	const struct consumer *c = req_consumer(r);
-	const struct credential *by = req_credential(r);
-	str id = STR_NONE;
-
-	if (str_is(conf->limit_by, "consumer"))
-		id = c ? uuid_str(req_arena(r), c->id) : by ? by->id : id;
-	else if (str_is(conf->limit_by, "credential"))
-		id = by ? by->id : id;
-	*who = (struct usage_subject){
-		.of_responses = true,
-		.route = of ? of->route : (uuid){ { 0 } },
-		.service = of ? of->service : (uuid){ { 0 } },
-		.identifier = id.s ? id : req_client_ip(r),
-	};
-}
-
-static struct usage_place place_of(const struct conf *conf)
-{
-	struct usage_place at = conf->place;
-
-	at.tally = counts;
-	return at;
-}
 
 /* Limits from..to of the list, all their windows at once. */
 static struct err *look_at(struct req *r, const struct conf *conf, struct state *s, size_t from,
 			   size_t to)
 {
-	struct usage_place at = place_of(conf);
 	struct usage_ask *asks = NEWS(req_arena(r), struct usage_ask, (to - from) * USAGE_PERIODS);
 	size_t n = 0;
 
@@ -182,7 +139,7 @@ static struct err *look_at(struct req *r, const struct conf *conf, struct state 
 								.period = p };
 		}
 	}
-	PASS(usage_look(req_arena(r), &at, &s->who, asks, n, s->now_s));
+	PASS(usage_look(req_arena(r), &conf->place, &s->who, asks, n, s->now_s));
 	n = 0;
 	for (size_t i = from; i < to; i++) {
 		for (enum usage_period p = 0; p < USAGE_PERIODS; p++) {
@@ -228,17 +185,11 @@ static enum verdict on_access(struct req *r, const void *conf_)
 
 	s->now_s = clock_wall_s();
 	s->standings = NEWS(req_arena(r), struct standing, conf->n);
-	identify(r, conf, &s->who);
+	s->who = limits_subject(r, conf->limit_by);
+	s->who.of_responses = true;
 	e = look_at_all(r, conf, s);
-	if (e) {
-		usage_failed(&conf->place, e,
-			     conf->fault_tolerant
-				     ? "response-ratelimiting lets requests pass uncounted"
-				     : "response-ratelimiting answers requests with 500");
-		return conf->fault_tolerant
-			       ? NEXT
-			       : respond_message(r, 500, "An unexpected error occurred");
-	}
+	if (e)
+		return limits_failed(r, &conf->place, e, conf->fault_tolerant);
 	usage_worked(&conf->place);
 	for (size_t i = 0; i < conf->n; i++) {
 		double least = least_of(conf, s, i);
@@ -314,7 +265,6 @@ static bool count(struct req *r, const struct conf *conf, struct state *s)
 {
 	struct usage_ask *asks = NEWS(req_arena(r), struct usage_ask, NAMES_MOST * USAGE_PERIODS);
 	size_t *owners = NEWS(req_arena(r), size_t, NAMES_MOST * USAGE_PERIODS);
-	struct usage_place at = place_of(conf);
 	size_t n = 0, names = 0;
 	bool is_taken = true;
 	struct err *e;
@@ -330,7 +280,7 @@ static bool count(struct req *r, const struct conf *conf, struct state *s)
 		n += more;
 		names++;
 	}
-	e = usage_take(req_arena(r), &at, &s->who, asks, n, s->now_s, &is_taken);
+	e = usage_take(req_arena(r), &conf->place, &s->who, asks, n, s->now_s, &is_taken);
 	if (e) {
 		usage_failed(&conf->place, e, "response-ratelimiting lets answers pass uncounted");
 		return true;
@@ -392,7 +342,5 @@ const struct plugin plugin_response_ratelimiting = {
 	.checks = checks,
 	.protocols = PROTOCOLS_HTTP,
 	.prepare = prepare,
-	.start = start,
-	.stop = stop,
 	.on = { [PHASE_ACCESS] = on_access, [PHASE_HEADER_FILTER] = on_header_filter },
 };

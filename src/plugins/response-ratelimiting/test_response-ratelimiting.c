@@ -10,8 +10,8 @@ static int begin(void **state)
 {
 	(void)state;
 	test_begin();
-	plugin_response_ratelimiting.stop();
-	plugin_response_ratelimiting.start(&(struct plugin_node){ 0 });
+	usage_stop();
+	usage_start(&test.settings);
 	return 0;
 }
 
@@ -182,7 +182,7 @@ static void the_rows_are_kong_s(void **state)
 
 static int end(void **state)
 {
-	plugin_response_ratelimiting.stop();
+	usage_stop();
 	return test_end(state);
 }
 
