@@ -333,8 +333,9 @@ void reply_set_body(struct req *r, str body);
 
 /* ---- in log ------------------------------------------------------------------------------- */
 
-/* An entity's struct ("routes", ...) as the Admin API shows it. */
-struct value *entity_value(struct arena *a, const char *name, const void *item);
+/* An entity's struct ("routes", ...) as logs show it: without what is null, and with the id of
+ * its workspace, where one is given. */
+struct value *entity_value(struct arena *a, const char *name, const void *item, str workspace);
 
 /* The entry that all logging plugins write, made once for all of them: not to be changed. */
 const struct value *log_entry(struct req *r);
@@ -509,6 +510,20 @@ str plugin_secret(struct arena *a, str text);
  * a copy of the configuration, decoded anew and prepared by nobody. */
 struct queue *plugin_queue(const struct plugin *p, struct arena *a, const void *conf,
 			   const struct queue_options *o);
+
+/* What rows say that several plugins have.  plugin_ms: of an F_NUM of milliseconds, 0 when it
+ * is none or no time; plugin_peer: a server to be reached and told in that time;
+ * plugin_batches: what queue_size, flush_timeout in seconds and retry_count make of a queue. */
+int64_t plugin_ms(double ms);
+struct peer plugin_peer(str host, int64_t port, double timeout_ms);
+struct queue_options plugin_batches(const char *name, int64_t queue_size, double flush_timeout,
+				    int64_t retry_count);
+
+/* The entries of a queue in one text, `end` behind each. */
+str plugin_entries(struct arena *a, const str *entries, size_t n, str end);
+
+/* Text that ends no line: control characters as `_`. */
+str plugin_on_a_line(struct arena *a, str s);
 
 /* ---- tracing: for plugins that say so (observe/trace.h) ------------------------------------ */
 

@@ -164,9 +164,10 @@ struct err *peer_send(const struct peer *p, str data)
 
 /* ---- datagrams ---------------------------------------------------------------------------- */
 
+/* Sent, for all that is known: a queue does not send it again. */
 static struct err *datagram_failed(const struct peer *p, const char *why)
 {
-	return FAIL(ERR_SYSTEM, "failed to send data to " STRF ":%u: %s", STRV(p->host), p->port,
+	return FAIL(ERR_INVALID, "failed to send data to " STRF ":%u: %s", STRV(p->host), p->port,
 		    why);
 }
 

@@ -77,13 +77,14 @@ static struct kept_text *keep_text(struct kept_text *_Atomic *at, str text)
 }
 
 str snapshot_route_text(struct snapshot *s, const struct route_plan *p, struct arena *a,
-			str (*make)(struct arena *a, const struct route_plan *p))
+			str (*make)(struct arena *a, const struct snapshot *s,
+				    const struct route_plan *p))
 {
 	struct kept_text *_Atomic *at = &s->texts[p - s->routes];
 	struct kept_text *t = atomic_load_explicit(at, memory_order_acquire);
 
 	if (unlikely(!t))
-		t = keep_text(at, make(a, p));
+		t = keep_text(at, make(a, s, p));
 	return str_at(t->bytes, t->n);
 }
 

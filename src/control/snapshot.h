@@ -95,7 +95,8 @@ static inline const struct route_plan *snapshot_route(const struct snapshot *s,
 
 /* What make() makes of a route, once: it lasts as long as the snapshot.  Any loop. */
 str snapshot_route_text(struct snapshot *s, const struct route_plan *p, struct arena *a,
-			str (*make)(struct arena *a, const struct route_plan *p));
+			str (*make)(struct arena *a, const struct snapshot *s,
+				    const struct route_plan *p));
 
 /* Certificates for a server name by Kong's order: exact, *.rest, first.*, "*";
  * 0 when there are none (the default ones then serve). */

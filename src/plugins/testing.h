@@ -127,6 +127,7 @@ static inline struct req *test_request(const char *method, const char *target, c
 			       &r->in);
 	if (n <= 0)
 		fail_msg("cannot parse %s %s", method, target);
+	r->head_size = (size_t)n;
 	r->path = r->in.path;
 	r->host = STR("test");
 	r->client_ip = STR("10.1.2.3");
@@ -275,4 +276,36 @@ static inline const char *test_reply(const struct req *r, const char *name)
 	str value = reply_header(r, str_of(name));
 
 	return value.s ? str_z(test.a, value) : "";
+}
+
+/* What main() returns where the rows of a plugin and its refusals are all there is to test. */
+struct test_rows {
+	const struct plugin *plugin;
+	const struct test_refusal *cases;
+	size_t n;
+};
+
+static inline void test_rows_are_kong_s(void **state)
+{
+	const struct test_rows *rows = *state;
+
+	test_schema_of(rows->plugin);
+}
+
+static inline void test_refusals_are_told(void **state)
+{
+	const struct test_rows *rows = *state;
+
+	test_refusals(rows->plugin, rows->cases, rows->n);
+}
+
+static inline int test_rows(const struct plugin *p, const struct test_refusal *cases, size_t n)
+{
+	struct test_rows rows = { p, cases, n };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(test_rows_are_kong_s, &rows),
+		cmocka_unit_test_prestate(test_refusals_are_told, &rows),
+	};
+
+	return cmocka_run_group_tests_name(p->name, tests, NULL, test_end);
 }

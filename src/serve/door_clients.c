@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plugin door: queues of a configuration (gibbon/plugin.h). */
+/* The plugin door: queues of a configuration, and servers that it names (gibbon/plugin.h). */
 #include "base/json.h"
 #include "model/plugin_schema.h"
 #include "schema/schema.h"
 #include <gibbon/plugin.h>
+
+#define MS_MOST 1e12 /* more is as good as never */
 
 struct copying {
 	const struct plugin *plugin;
@@ -39,4 +41,61 @@ struct queue *plugin_queue(const struct plugin *p, struct arena *a, const void *
 
 	arena_on_end(a, close_queue, q);
 	return q;
+}
+
+int64_t plugin_ms(double ms)
+{
+	if (!(ms > 0)) /* NaN too */
+		return 0;
+	return (int64_t)(ms < MS_MOST ? ms : MS_MOST);
+}
+
+struct peer plugin_peer(str host, int64_t port, double timeout_ms)
+{
+	return (struct peer){
+		.host = host,
+		.port = (uint16_t)port,
+		.connect_ms = plugin_ms(timeout_ms),
+		.send_ms = plugin_ms(timeout_ms),
+	};
+}
+
+struct queue_options plugin_batches(const char *name, int64_t queue_size, double flush_timeout,
+				    int64_t retry_count)
+{
+	return (struct queue_options){
+		.name = name,
+		.batch = queue_size > 0 ? (size_t)queue_size : 1,
+		.flush_ms = queue_size > 1 ? plugin_ms(flush_timeout * 1000) : 0,
+		.attempts = retry_count,
+	};
+}
+
+str plugin_entries(struct arena *a, const str *entries, size_t n, str end)
+{
+	char *text, *at;
+	size_t size = 0;
+
+	for (size_t i = 0; i < n; i++)
+		size += entries[i].n + end.n;
+	text = at = arena_bytes(a, size);
+	for (size_t i = 0; i < n; i++) {
+		at = mempcpy(at, entries[i].s, entries[i].n);
+		at = mempcpy(at, end.s, end.n);
+	}
+	return str_at(text, size);
+}
+
+str plugin_on_a_line(struct arena *a, str s)
+{
+	char *copy = NULL;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.s[i] >= ' ')
+			continue;
+		if (!copy)
+			copy = str_z(a, s);
+		copy[i] = '_';
+	}
+	return copy ? str_at(copy, s.n) : s;
 }

@@ -75,22 +75,22 @@ static struct req_figures session_figures(const struct req *r)
 	};
 }
 
+/* As in Kong its own time is that until a target was chosen, and that in which the upstream's
+ * body came. */
 struct req_figures req_figures(const struct req *r)
 {
-	int64_t took = loop_now_ms() - r->start_ms;
-	int64_t waited = r->upstream_code && r->balanced_ms ? r->answered_ms - r->balanced_ms : -1;
-	size_t head = (size_t)(r->in.target.n + r->in.method_name.n) + 12;
+	int64_t now = loop_now_ms();
+	int64_t answered_ms = r->answered_ms ? r->answered_ms : now;
+	int64_t balanced_ms = r->is_proxied && r->balanced_ms ? r->balanced_ms : answered_ms;
 
 	if (r->stream)
 		return session_figures(r);
-	for (unsigned i = 0; i < r->in.headers.n; i++)
-		head += r->in.headers.v[i].name.n + r->in.headers.v[i].value.n + 4;
 	return (struct req_figures){
-		.request_ms = took,
-		.upstream_ms = waited,
-		.kong_ms = r->balanced_ms ? r->balanced_ms - r->start_ms
-					  : r->answered_ms - r->start_ms,
-		.bytes_in = head + r->body.received + r->bytes_tunnelled,
+		.request_ms = now - r->start_ms,
+		.upstream_ms = r->is_proxied ? answered_ms - balanced_ms : -1,
+		.kong_ms = balanced_ms - r->start_ms +
+			   (r->received_ms ? r->received_ms - answered_ms : 0),
+		.bytes_in = r->head_size + r->body.received + r->bytes_tunnelled,
 		.bytes_out = r->bytes_sent,
 	};
 }
@@ -103,12 +103,13 @@ struct workspace req_workspace(const struct req *r)
 static struct value *request_value(struct req *r, const struct req_figures *f)
 {
 	struct value *v = value_object(r->arena);
-	str scheme = req_scheme(r);
+	str scheme = req_scheme(r),
+	    host = r->host.n ? r->host : STR("kong"); /* nginx's server_name */
 
 	set_str(r, v, "uri", r->in.target);
 	set_str(r, v, "url",
-		str_fmt(r->arena, STRF "://" STRF ":%u" STRF, STRV(scheme), STRV(r->host),
-			req_port(r), STRV(r->in.target)));
+		str_fmt(r->arena, STRF "://" STRF ":%u" STRF, STRV(scheme), STRV(host), req_port(r),
+			STRV(r->in.target)));
 	set(r, v, "querystring", query_value(r));
 	set_str(r, v, "method", req_method(r));
 	set(r, v, "headers", headers_value(r, &r->in.headers, true));
@@ -120,9 +121,11 @@ static struct value *request_value(struct req *r, const struct req_figures *f)
 static struct value *response_value(struct req *r, const struct req_figures *f)
 {
 	struct value *v = value_object(r->arena);
+	struct http_headers sent = { 0 };
 
 	set_int(r, v, "status", r->status);
-	set(r, v, "headers", headers_value(r, &r->reply, false));
+	fields_sent(r, &sent);
+	set(r, v, "headers", headers_value(r, &sent, false));
 	set_int(r, v, "size", (int64_t)f->bytes_out);
 	return v;
 }
@@ -150,9 +153,26 @@ static struct value *tries_value(struct req *r)
 	return list;
 }
 
-struct value *entity_value(struct arena *a, const char *name, const void *item)
+static struct value *without_nulls(struct value *v)
 {
-	return schema_encode(a, entity_schema(entity_find(str_of(name))), item);
+	for (uint32_t i = v->n; v->kind == VALUE_OBJECT && i > 0; i--) {
+		const struct member *m = &v->members[i - 1];
+
+		if (value_is_null(m->value))
+			value_unset(v, m->key);
+		else
+			without_nulls(m->value);
+	}
+	return v;
+}
+
+struct value *entity_value(struct arena *a, const char *name, const void *item, str workspace)
+{
+	struct value *v = schema_encode(a, entity_schema(entity_find(str_of(name))), item);
+
+	if (workspace.n)
+		value_set(a, v, STR("ws_id"), value_str(a, workspace));
+	return without_nulls(v);
 }
 
 static void add_who(struct req *r, struct value *v)
@@ -162,7 +182,7 @@ static void add_who(struct req *r, struct value *v)
 	struct value *who;
 
 	if (c)
-		set(r, v, "consumer", entity_value(r->arena, "consumers", c));
+		set(r, v, "consumer", entity_value(r->arena, "consumers", c, STR_NONE));
 	if (!by)
 		return;
 	who = value_object(r->arena);
@@ -193,6 +213,18 @@ static struct value *upstream_value(struct req *r)
 	return v;
 }
 
+/* Up to access the path has no query yet. */
+static str upstream_uri(struct req *r)
+{
+	str path = r->upstream_path, query = req_query(r);
+
+	if (!path.n)
+		return STR("");
+	if (str_find(path, '?', 0) >= 0 || !query.s)
+		return path;
+	return str_cat(r->arena, path, STR("?"), query);
+}
+
 static void add_message(struct req *r, const struct req_figures *f, struct value *v,
 			struct value *latencies)
 {
@@ -203,7 +235,7 @@ static void add_message(struct req *r, const struct req_figures *f, struct value
 		return;
 	}
 	set(r, v, "request", request_value(r, f));
-	set_str(r, v, "upstream_uri", r->upstream_path.s ? r->upstream_path : STR(""));
+	set_str(r, v, "upstream_uri", upstream_uri(r));
 	set(r, v, "response", response_value(r, f));
 	set_int(r, latencies, "proxy", f->upstream_ms);
 	set_int(r, latencies, "request", f->request_ms);
@@ -216,7 +248,7 @@ static struct value *make_entry(struct req *r)
 	struct req_figures f = req_figures(r);
 
 	add_message(r, &f, v, latencies);
-	if (req_tries(r).n)
+	if (r->route) /* without one there was nothing to try */
 		set(r, v, "tries", tries_value(r));
 	set_int(r, latencies, "kong", f.kong_ms);
 	set(r, v, "latencies", latencies);
@@ -294,6 +326,18 @@ static void set_field(struct req *r, struct value *entry, const struct member *f
 		outage_ends(field_name(r, field->key));
 }
 
+/* The members that are the same for all requests of a route. */
+static void add_route(struct arena *a, struct value *v, const struct snapshot *s,
+		      const struct route_plan *p)
+{
+	str workspace = s->config->workspace;
+
+	value_set(a, v, STR("route"), entity_value(a, "routes", p->route, workspace));
+	if (p->service)
+		value_set(a, v, STR("service"),
+			  entity_value(a, "services", p->service->service, workspace));
+}
+
 const struct value *log_entry(struct req *r)
 {
 	struct value *v;
@@ -302,21 +346,16 @@ const struct value *log_entry(struct req *r)
 		return r->run->entry;
 	r->run->entry = v = make_entry(r);
 	if (r->route)
-		set(r, v, "route", entity_value(r->arena, "routes", r->route->route));
-	if (r->service)
-		set(r, v, "service", entity_value(r->arena, "services", r->service->service));
+		add_route(r->arena, v, r->snap, r->route);
 	return v;
 }
 
-/* The members that are the same for all requests of a route. */
-static str route_members(struct arena *a, const struct route_plan *p)
+static str route_members(struct arena *a, const struct snapshot *s, const struct route_plan *p)
 {
 	struct value *v = value_object(a);
 	str text;
 
-	value_set(a, v, STR("route"), entity_value(a, "routes", p->route));
-	if (p->service)
-		value_set(a, v, STR("service"), entity_value(a, "services", p->service->service));
+	add_route(a, v, s, p);
 	text = json_text(a, v, JSON_COMPACT);
 	return str_part(text, 1, text.n - 1);
 }

@@ -461,6 +461,36 @@ static size_t debug_size(const struct req *r)
 	return n + (r->service ? r->service->service->name.n : 0) + 256;
 }
 
+static str connection_of(const struct req *r, const struct sent_head *sent)
+{
+	if (r->status == 101 || (r->status == 426 && sent->keeps_alive))
+		return STR("Upgrade");
+	return sent->keeps_alive ? STR("keep-alive") : STR("close");
+}
+
+static void add_length(struct out *o, const struct req *r, const struct sent_head *sent)
+{
+	if (sent->framing == HTTP_BODY_LENGTH && !http_get(&r->reply, HTTP_CONTENT_LENGTH))
+		add_number(o, STR("Content-Length"), sent->length);
+}
+
+void fields_sent(const struct req *r, struct http_headers *ret)
+{
+	struct out o = { .arena = r->arena, .fields = ret };
+
+	if (!r->sent.is_there)
+		return;
+	add_reply_fields(&o, r, r->sent.framing);
+	add_length(&o, r, &r->sent);
+	if (!r->in.is_h2) {
+		if (r->sent.framing == HTTP_BODY_CHUNKED)
+			add_field(&o, STR("Transfer-Encoding"), STR("chunked"));
+		add_field(&o, STR("Connection"), connection_of(r, &r->sent));
+	}
+	add_tokens(&o, r);
+	add_debug(&o, r);
+}
+
 /* The head goes to the stream at once. */
 static struct block *head_for_stream(struct req *r, enum http_body framing, int64_t length,
 				     uint32_t *ret_n)
@@ -474,8 +504,7 @@ static struct block *head_for_stream(struct req *r, enum http_body framing, int6
 	add_reply_fields(&o, r, framing);
 	if (!http_get(&r->reply, HTTP_DATE))
 		add_field(&o, STR("date"), str_of(proxy_date(r->proxy)));
-	if (framing == HTTP_BODY_LENGTH && !http_get(&r->reply, HTTP_CONTENT_LENGTH))
-		add_number(&o, STR("content-length"), length);
+	add_length(&o, r, &r->sent);
 	add_tokens(&o, r);
 	add_debug(&o, r);
 	h2_answer(&r->client->sock, &fields, is_end);
@@ -489,6 +518,9 @@ struct block *head_for_client(struct req *r, enum http_body framing, int64_t len
 {
 	struct out o = { 0 };
 
+	if (r->proxy->is_draining) /* since the request came: tell the client to go elsewhere */
+		r->keep_alive = false;
+	r->sent = (struct sent_head){ true, r->keep_alive, framing, length };
 	if (r->in.is_h2)
 		return head_for_stream(r, framing, length, ret_n);
 	if (!out_open(&o, r->reason.n + size_of(&r->reply) + debug_size(r) + EXTRA))
@@ -503,16 +535,8 @@ struct block *head_for_client(struct req *r, enum http_body framing, int64_t len
 		add_field(&o, STR("Date"), str_of(proxy_date(r->proxy)));
 	if (framing == HTTP_BODY_CHUNKED)
 		ADD(&o, "Transfer-Encoding: chunked\r\n");
-	else if (framing == HTTP_BODY_LENGTH && !http_get(&r->reply, HTTP_CONTENT_LENGTH))
-		add_number(&o, STR("Content-Length"), length);
-	if (r->proxy->is_draining) /* since the request came: tell the client to go elsewhere */
-		r->keep_alive = false;
-	if (r->status == 101 || (r->status == 426 && r->keep_alive))
-		ADD(&o, "Connection: Upgrade\r\n");
-	else if (r->keep_alive)
-		ADD(&o, "Connection: keep-alive\r\n");
-	else
-		ADD(&o, "Connection: close\r\n");
+	add_length(&o, r, &r->sent);
+	add_field(&o, STR("Connection"), connection_of(r, &r->sent));
 	add_tokens(&o, r);
 	add_debug(&o, r);
 	ADD(&o, "\r\n");

@@ -331,7 +331,7 @@ static struct err *get_consumer(struct script_call *c)
 {
 	const struct consumer *who = req_consumer(lua_req(c));
 
-	return script_return(c, who ? entity_value(c->a, "consumers", who) : NULL);
+	return script_return(c, who ? entity_value(c->a, "consumers", who, STR_NONE) : NULL);
 }
 
 static struct err *get_credential(struct script_call *c)
@@ -377,14 +377,17 @@ static struct err *get_route(struct script_call *c)
 {
 	const struct req *r = lua_req(c);
 
-	return script_return(c, r->route ? entity_value(c->a, "routes", r->route->route) : NULL);
+	return script_return(c, r->route ? entity_value(c->a, "routes", r->route->route,
+							r->snap->config->workspace)
+					 : NULL);
 }
 
 static struct err *get_service(struct script_call *c)
 {
 	const struct req *r = lua_req(c);
 
-	return script_return(c, r->service ? entity_value(c->a, "services", r->service->service)
+	return script_return(c, r->service ? entity_value(c->a, "services", r->service->service,
+							  r->snap->config->workspace)
 					   : NULL);
 }
 

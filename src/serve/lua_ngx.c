@@ -66,17 +66,20 @@ static struct value *balancer_value(struct arena *a, const struct req *r)
 
 static struct value *consumer_value(struct arena *a, const struct req *r)
 {
-	return req_consumer(r) ? entity_value(a, "consumers", req_consumer(r)) : NULL;
+	return req_consumer(r) ? entity_value(a, "consumers", req_consumer(r), STR_NONE) : NULL;
 }
 
 static struct value *route_value(struct arena *a, const struct req *r)
 {
-	return r->route ? entity_value(a, "routes", r->route->route) : NULL;
+	return r->route ? entity_value(a, "routes", r->route->route, r->snap->config->workspace)
+			: NULL;
 }
 
 static struct value *service_value(struct arena *a, const struct req *r)
 {
-	return r->service ? entity_value(a, "services", r->service->service) : NULL;
+	return r->service ? entity_value(a, "services", r->service->service,
+					 r->snap->config->workspace)
+			  : NULL;
 }
 
 static struct value *workspace_value(struct arena *a, const struct req *r)

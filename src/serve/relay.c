@@ -328,6 +328,8 @@ static bool relay_body(struct outflow *o, struct block *head, uint32_t head_n,
 						  STRV(r->upstream_addr));
 				return false;
 			}
+			if (b->is_done)
+				r->received_ms = loop_now_ms();
 			if (b->is_done && o->t->link->shared)
 				take_trailers(o, b);
 			if (r->run && framing != HTTP_BODY_NONE) {

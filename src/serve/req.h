@@ -59,11 +59,17 @@ struct req {
 	str trailers;      /* lines that follow the body, once it was read to its end */
 	uint64_t bytes_sent, body_bytes_sent;
 	uint64_t bytes_tunnelled; /* from the client, behind a 101 */
-	int64_t answered_ms;      /* the reply's head was ready */
+	int64_t answered_ms;      /* the reply's head was ready; 0: there was none */
+	int64_t received_ms;      /* the upstream's body was there to its end; 0: it never was */
 	bool is_proxied;          /* carries the latencies of a proxied reply, not of an own one */
 	bool keep_alive;          /* may the connection go on? */
 	bool must_linger;         /* the client may still be sending */
 	bool is_client_gone;
+	struct sent_head {
+		bool is_there, keeps_alive;
+		enum http_body framing;
+		int64_t length; /* of HTTP_BODY_LENGTH */
+	} sent;                 /* the reply's head, as it was written */
 
 	const struct stream_facts *stream; /* NULL: it is an HTTP request */
 };
@@ -102,6 +108,8 @@ struct block *head_for_upstream(const struct req *r, int64_t length, uint32_t *r
 void fields_for_upstream(const struct req *r, int64_t length, struct http_headers *ret);
 struct block *head_for_client(struct req *r, enum http_body framing, int64_t length,
 			      uint32_t *ret_n);
+/* The fields that the client was sent, for logs; but the Date of the gateway itself. */
+void fields_sent(const struct req *r, struct http_headers *ret);
 str host_for_upstream(const struct req *r);                   /* the Host of the current pick */
 str host_with_port(struct arena *a, str host, uint16_t port); /* IPv6 addresses in brackets */
 enum http_method method_for_upstream(const struct req *r);

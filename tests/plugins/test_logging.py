@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told of a request elsewhere: entries in files and at servers, through outages."""
 import json
+import os
 import re
 import socket
 import socketserver
@@ -140,6 +141,62 @@ def test_a_file_that_cannot_be_written_is_told_once(gateway, origin1, tmp_path):
     assert 'No such file or directory' in g.log()
 
 
+def test_a_file_of_several_configurations_gets_every_line(gateway, origin1, tmp_path):
+    path = tmp_path / 'shared.log'
+    g = gateway(declarative(*(
+        service(origin1, {'paths': [f'/{i}'], 'plugins': [
+            plugin('file-log', path=str(path), reopen=i < 3)]}) for i in range(4))),
+        conf={'nginx_worker_processes': '2'})
+
+    def ask(i):
+        with g.client() as client:
+            for _ in range(50):
+                assert client.get(f'/{i}').status == 200
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    uris = [e['request']['uri'] for e in lines_of(path, 200)]
+    assert sorted(uris) == sorted(f'/{i}' for i in range(4) for _ in range(50))
+    assert 'failed to' not in g.log()
+
+
+def test_a_pipe_without_a_reader_or_with_a_slow_one(gateway, origin1, tmp_path):
+    pipe, path = tmp_path / 'pipe', tmp_path / 'beside.log'
+    os.mkfifo(pipe)
+    g = gateway(declarative(*(
+        service(origin1, {'paths': [f'/{name}'], 'plugins': [plugin('file-log', path=str(where))]})
+        for name, where in (('pipe', pipe), ('file', path)))))
+    for _ in range(8):  # more than there are threads for it
+        assert g.get('/pipe').status == 200
+    wait_for(lambda: 'No such device or address' in g.log(), 'a word in the log')
+    assert g.get('/file').status == 200
+    lines_of(path, 1)
+
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with g.client() as client:
+        for _ in range(300):  # some 64 KB fit
+            assert client.get('/pipe', headers=[('X-Long', 'x' * 1000)]).status == 200
+    wait_for(lambda: 'Connection timed out' in g.log(), 'a word in the log')
+    assert g.get('/file').status == 200
+    lines_of(path, 2)
+    text = b''
+
+    def works():
+        nonlocal text
+        try:
+            text += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            pass
+        g.get('/pipe?last')
+        return b'?last' in text and text.endswith(b'\n')
+    wait_for(works, 'the last line')
+    os.close(reader)
+    whole = [line for line in text.splitlines() if line.endswith(b'}')]
+    assert whole and all(json.loads(line)['route'] for line in whole)
+
+
 def test_each_try_is_in_the_entry(gateway, origin1, tmp_path):
     path = tmp_path / 'tries.log'
     dead = [free_port(), free_port()]
@@ -157,6 +214,85 @@ def test_each_try_is_in_the_entry(gateway, origin1, tmp_path):
     for one in failed:
         assert one['state'] == 'failed' and one['code'] == 502 and one['port'] in dead
         assert one['balancer_latency'] >= 0
+
+
+def raw(port, text):
+    """What is answered to those bytes, to the end of the connection."""
+    with socket.create_connection(('127.0.0.1', port), timeout=patience(10)) as s:
+        s.sendall(text.encode())
+        return b''.join(iter(lambda: s.recv(65536), b'')).decode()
+
+
+def test_an_entry_tells_what_became_of_a_request(gateway, origin1, tmp_path):
+    path = tmp_path / 'fates.log'
+    dead = free_port()
+    g = gateway(declarative(
+        {**service(origin1, route(paths=['/good'])), 'name': 'good'},
+        service(origin1, {'paths': ['/own'], 'plugins': [
+            plugin('request-termination', status_code=200, body='hello!', content_type='text/plain')]}),
+        service(f'http://127.0.0.1:{dead}', route(paths=['/dead']), retries=1),
+        service('http://nowhere.invalid', route(paths=['/nowhere'])),
+        plugins=[plugin('file-log', path=str(path))]))
+    asked = 'GET /good/x?a=1 HTTP/1.1\r\nHost:  x.test\r\nConnection: close\r\n\r\n'
+    answers = [raw(g.proxy, asked)] + [raw(g.proxy, f'GET {where} HTTP/1.0\r\n\r\n') for where in (
+        '/own?a=1', '/dead', '/nowhere', '/none')] + [raw(g.proxy, 'GET nothing\r\n\r\n')]
+    good, own, failed, nowhere, none, bad = lines_of(path, 6)
+
+    assert [e['response']['status'] for e in (good, own, failed, nowhere, none, bad)] == [
+        200, 200, 502, 503, 404, 400]
+    assert good['request']['size'] == len(asked) and good['response']['size'] == len(answers[0])
+    assert good['request']['url'] == f'http://x.test:{g.proxy}/good/x?a=1'
+    assert own['request']['url'] == f'http://kong:{g.proxy}/own?a=1'  # as nginx's server_name
+    assert [e['upstream_uri'] for e in (good, own, none, bad)] == ['/x?a=1', '/?a=1', '', '']
+    assert [len(e['tries']) for e in (good, own, failed, nowhere)] == [1, 0, 2, 0]
+    for e in (none, bad):
+        assert 'tries' not in e and 'route' not in e and 'service' not in e
+    for e in (good, failed):
+        assert e['latencies']['proxy'] >= 0
+    for e in (own, nowhere, none, bad):
+        assert e['latencies']['proxy'] == -1
+    for e, answer in zip((good, own, failed, nowhere, none, bad), answers):
+        head = dict(line.split(': ', 1) for line in answer.split('\r\n\r\n')[0].split('\r\n')[1:])
+        assert head.pop('Date')  # the gateway's own
+        assert e['response']['headers'] == {n.lower(): v for n, v in head.items()}
+
+    assert good['route']['ws_id'] == good['service']['ws_id']
+    assert good['route']['service'] == {'id': good['service']['id']}
+    assert None not in good['route'].values() and None not in good['service'].values()
+
+
+def test_the_gateway_s_own_time_has_that_of_the_body(gateway, origin1, tmp_path):
+    path = tmp_path / 'times.log'
+    late = threading.Event()
+
+    def slow(c, r):
+        c.send(b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab')
+        late.wait(0.3)
+        c.send(b'cd')
+    origin1.on('/slow', slow)
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(path))))
+    assert g.get('/slow').body == b'abcd'
+    [e] = lines_of(path, 1)
+    took = e['latencies']
+    assert took['kong'] >= 250 and took['kong'] + took['proxy'] <= took['request'] + 1
+
+
+def test_clients_that_leave_are_logged(gateway, origin1, tmp_path):
+    path = tmp_path / 'gone.log'
+    origin1.on('/never', lambda c, r: c.wait_closed(30))
+    g = gateway(logged_by(origin1, plugin('file-log', path=str(path))))
+    for text in ('GET /never HTTP/1.1\r\nHost: x\r\n\r\n',
+                 'POST /half HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc'):
+        with socket.create_connection(('127.0.0.1', g.proxy)) as s:
+            s.sendall(text.encode())
+            if 'never' in text:
+                wait_for(lambda: any(r.path == '/never' for r in origin1.requests), 'the request')
+    entries = lines_of(path, 2)
+    for e in entries:
+        assert e['response'] == {'status': 499, 'headers': {}, 'size': 0}
+        assert 0 <= e['latencies']['kong'] <= e['latencies']['request'] < 60000
+    [waited] = [e for e in entries if e['request']['uri'] == '/never']
+    assert waited['latencies']['proxy'] >= 0 and len(waited['tries']) == 1
 
 
 def test_custom_fields(gateway, origin1, tmp_path):
@@ -333,6 +469,16 @@ def test_datadog(gateway, origin1):
     assert re.fullmatch(r'gate\.response\.size:[1-9]\d+\|g\|#name:orders_v1,status:200', sink.one())
     assert g.get('/').status == 401
     assert sink.one() == 'gate.request.count:1|c|@0.5|#name:orders_v1,status:401,a:b,c'
+
+
+def test_no_name_makes_a_line_for_datadog(gateway, origin1):
+    sink = Datagrams()
+    g = gateway(logged_by(origin1, plugin('key-auth'), plugin(
+        'datadog', host='127.0.0.1', port=sink.port, metrics=[
+            {'name': 'request_count', 'stat_type': 'set', 'consumer_identifier': 'username'}]),
+        consumers=[{'username': 'jo\nmade.up:1|c', 'keyauth_credentials': [{'key': 'k'}]}]))
+    assert g.get('/', headers=[('apikey', 'k')]).status == 200
+    assert sink.one().endswith(',status:200,consumer:jo_made.up:1|c')
 
 
 def test_datadog_sends_six_figures_by_default(gateway, origin1):

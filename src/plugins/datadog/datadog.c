@@ -115,14 +115,10 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 static struct err *prepare(struct arena *a, void *conf)
 {
 	struct conf *c = conf;
-	const struct queue_options o = {
-		.name = "datadog",
-		.batch = c->queue_size > 0 ? (size_t)c->queue_size : 1,
-		.flush_ms = c->queue_size > 1 ? (int64_t)(c->flush_timeout * 1000) : 0,
-		.attempts = c->retry_count,
-		.send = send_entries,
-	};
+	struct queue_options o =
+		plugin_batches("datadog", c->queue_size, c->flush_timeout, c->retry_count);
 
+	o.send = send_entries;
 	c->queue = plugin_queue(&plugin_datadog, a, c, &o);
 	return NULL;
 }
@@ -156,9 +152,9 @@ static str consumer_of(struct req *r, str what)
 		return STR_NONE;
 	if (str_is(what, "consumer_id"))
 		return replaced(req_arena(r), uuid_str(req_arena(r), c->id), '-', '_');
-	return str_is(what, "custom_id")  ? c->custom_id
-	       : str_is(what, "username") ? c->username
-					  : STR_NONE;
+	return plugin_on_a_line(req_arena(r), str_is(what, "custom_id")  ? c->custom_id
+					      : str_is(what, "username") ? c->username
+									 : STR_NONE);
 }
 
 static str tag_name(str name, const char *otherwise)

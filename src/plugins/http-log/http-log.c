@@ -99,17 +99,19 @@ static struct http_headers headers_of(struct arena *a, const struct conf *c)
 /* An entry alone, or a list of them. */
 static str payload(struct arena *a, const struct conf *c, const str *entries, size_t n)
 {
+	str list;
+
 	if (c->queue_size <= 1)
 		return entries[0];
-	return str_fmt(a, "[" STRF "]",
-		       STRV(str_join(a, (strs){ (str *)(uintptr_t)entries, n }, STR(","))));
+	list = plugin_entries(a, entries, n, STR(","));
+	return str_cat(a, STR("["), str_part(list, 0, list.n - 1), STR("]"));
 }
 
 static struct err *send_entries(const void *conf, const str *entries, size_t n)
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	const struct conf *c = conf;
-	int64_t timeout_ms = (int64_t)c->timeout;
+	int64_t timeout_ms = plugin_ms(c->timeout);
 	struct http_answer answer;
 	struct http_call call = {
 		.method = c->method,
@@ -119,7 +121,7 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		.connect_ms = timeout_ms,
 		.send_ms = timeout_ms,
 		.read_ms = timeout_ms,
-		.keep_ms = (int64_t)c->keepalive,
+		.keep_ms = plugin_ms(c->keepalive),
 		.body_max = SAID_MOST,
 		.may_cut = true,
 	};
@@ -151,15 +153,11 @@ static const struct value *with_secrets(struct arena *a, const struct value *hea
 static struct err *prepare(struct arena *a, void *conf)
 {
 	struct conf *c = conf;
-	const struct queue_options o = {
-		.name = "http-log",
-		.batch = c->queue_size > 0 ? (size_t)c->queue_size : 1,
-		.flush_ms = c->queue_size > 1 ? (int64_t)(c->flush_timeout * 1000) : 0,
-		.attempts = c->retry_count,
-		.senders = SENDERS,
-		.send = send_entries,
-	};
+	struct queue_options o =
+		plugin_batches("http-log", c->queue_size, c->flush_timeout, c->retry_count);
 
+	o.senders = SENDERS;
+	o.send = send_entries;
 	c->http_endpoint = plugin_secret(a, c->http_endpoint);
 	c->headers = with_secrets(a, c->headers);
 	c->queue = plugin_queue(&plugin_http_log, a, c, &o);

@@ -146,7 +146,7 @@ static enum verdict echo(struct req *r, const struct conf *conf)
 	struct arena *a = req_arena(r);
 	struct value *v = value_object(a);
 	struct body_args body;
-	str raw;
+	str raw, workspace = req_workspace(r).id;
 
 	if (!req_body(r, &raw) || !req_body_args(r, &body))
 		return DONE;
@@ -154,10 +154,11 @@ static enum verdict echo(struct req *r, const struct conf *conf)
 	value_set(a, v, STR("kong"), node_value(r));
 	value_set(a, v, STR("request"), request_value(r, raw, &body));
 	if (req_route(r))
-		value_set(a, v, STR("matched_route"), entity_value(a, "routes", req_route(r)));
+		value_set(a, v, STR("matched_route"),
+			  entity_value(a, "routes", req_route(r), workspace));
 	if (req_service(r))
 		value_set(a, v, STR("matched_service"),
-			  entity_value(a, "services", req_service(r)));
+			  entity_value(a, "services", req_service(r), workspace));
 	return respond_json(r, (int)conf->status_code, v);
 }
 

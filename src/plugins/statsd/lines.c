@@ -25,21 +25,6 @@ struct statsd_kind {
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-/* Nothing that a consumer or a service is called ends a line. */
-static str on_a_line(struct arena *a, str s)
-{
-	char *copy = NULL;
-
-	for (size_t i = 0; i < s.n; i++) {
-		if ((unsigned char)s.s[i] >= ' ')
-			continue;
-		if (!copy)
-			copy = str_z(a, s);
-		copy[i] = '_';
-	}
-	return copy ? str_at(copy, s.n) : s;
-}
-
 static str without_dots(struct arena *a, str s)
 {
 	char *copy = str_z(a, s);
@@ -78,7 +63,8 @@ static str consumer_of(struct writer *w)
 		return STR_NONE;
 	if (w->m->consumer == CONSUMER_ID)
 		return uuid_str(w->a, c->id);
-	return on_a_line(w->a, w->m->consumer == CONSUMER_USERNAME ? c->username : c->custom_id);
+	return plugin_on_a_line(w->a,
+				w->m->consumer == CONSUMER_USERNAME ? c->username : c->custom_id);
 }
 
 static str workspace_of(struct writer *w)

@@ -142,14 +142,10 @@ static struct err *prepare(struct arena *a, void *conf)
 {
 	struct statsd_conf *c = conf;
 	struct statsd_metric *metrics = c->metrics.v;
-	const struct queue_options o = {
-		.name = "statsd",
-		.batch = c->queue_size > 0 ? (size_t)c->queue_size : 1,
-		.flush_ms = c->queue_size > 1 ? (int64_t)(c->flush_timeout * 1000) : 0,
-		.attempts = c->retry_count,
-		.send = send_entries,
-	};
+	struct queue_options o =
+		plugin_batches("statsd", c->queue_size, c->flush_timeout, c->retry_count);
 
+	o.send = send_entries;
 	for (size_t i = 0; i < c->metrics.n; i++)
 		prepare_metric(a, c, &metrics[i]);
 	c->ranges = NEWS(a, struct status_range, c->allow_status_codes.n);
@@ -167,25 +163,14 @@ static struct err *prepare(struct arena *a, void *conf)
 
 /* ---- sending ---------------------------------------------------------------------------------- */
 
-static strs lines_of(struct arena *a, const str *entries, size_t n)
-{
-	str all = str_join(a, (strs){ (str *)(uintptr_t)entries, n }, STR(""));
-
-	return str_split(a, all, '\n');
-}
-
 static struct err *send_packets(const struct statsd_conf *c, const struct peer *p, struct arena *a,
 				const str *entries, size_t n)
 {
-	strs packets = lines_of(a, entries, n);
-	struct err *e;
+	strs packets = str_split(a, plugin_entries(a, entries, n, STR("")), '\n');
 
 	if (c->udp_packet_size >= 1)
 		packets = statsd_packets(a, packets, (size_t)c->udp_packet_size);
-	e = peer_send_datagrams(p, packets.v, packets.n, NULL);
-	if (e && e->code == ERR_SYSTEM)
-		e->code = ERR_INVALID; /* sent, for all that is known: not again */
-	return e;
+	return peer_send_datagrams(p, packets.v, packets.n, NULL);
 }
 
 static struct err *send_entries(const void *conf, const str *entries, size_t n)
@@ -204,7 +189,7 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		return FAIL(ERR_INVALID, "there is no server");
 	if (!c->use_tcp)
 		return send_packets(c, &p, a, entries, n);
-	return peer_send(&p, str_join(a, (strs){ (str *)(uintptr_t)entries, n }, STR("")));
+	return peer_send(&p, plugin_entries(a, entries, n, STR("")));
 }
 
 /* ---- log --------------------------------------------------------------------------------------- */

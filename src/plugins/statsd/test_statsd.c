@@ -47,7 +47,7 @@ static uuid id_of(const char *text)
 	return u;
 }
 
-/* A proxied request of 28 bytes answered with 200 and 300 bytes, within 30 ms, 20 of them
+/* A proxied request of 30 bytes answered with 200 and 300 bytes, within 30 ms, 20 of them
  * the upstream's. */
 static struct req *request_of(const char *service_name, const char *custom_id)
 {
@@ -73,6 +73,7 @@ static struct req *request_of(const char *service_name, const char *custom_id)
 		r->run->consumer = c;
 	}
 	r->status = r->upstream_code = 200;
+	r->is_proxied = true;
 	r->bytes_sent = 300;
 	r->start_ms = loop_now_ms() - 30;
 	r->balanced_ms = r->start_ms + 10;
@@ -95,7 +96,7 @@ static void figures_are_named_by_their_service(void **state)
 	const char *begin = "kong.service.orders_v1.request.count:1|c\n"
 			    "kong.service.orders_v1.latency:";
 	const char *middle = "|ms\n"
-			     "kong.service.orders_v1.request.size:28|c\n"
+			     "kong.service.orders_v1.request.size:30|c\n"
 			     "kong.service.orders_v1.status.200:1|c\n"
 			     "kong.service.orders_v1.response.size:300|c\n"
 			     "kong.service.orders_v1.upstream_latency:20|ms\n"
@@ -115,7 +116,7 @@ static void each_metric_has_its_line(void **state)
 		{ "\"request_count\",\"stat_type\":\"gauge\",\"sample_rate\":0.5",
 		  "kong.service.orders_test.request.count:1|g|@0.5\n" },
 		{ "\"request_size\",\"stat_type\":\"histogram\"",
-		  "kong.service.orders_test.request.size:28|h\n" },
+		  "kong.service.orders_test.request.size:30|h\n" },
 		{ "\"response_size\",\"stat_type\":\"meter\",\"sample_rate\":1",
 		  "kong.service.orders_test.response.size:300|m\n" },
 		{ "\"upstream_latency\",\"stat_type\":\"set\"",
@@ -206,6 +207,7 @@ static void requests_without_service_are_unmatched(void **state)
 	(void)state;
 	r->service = NULL;
 	r->upstream_code = 0;
+	r->is_proxied = false;
 	assert_string_equal(lines_of(r, "{" COUNT_ALONE "}"),
 			    "kong.global.unmatched.request.count:1|c\n");
 	assert_string_equal(lines_of(r, "{\"tag_style\":\"dogstatsd\"," COUNT_ALONE "}"),
@@ -218,6 +220,7 @@ static void the_host_may_follow_the_prefix(void **state)
 
 	(void)state;
 	r->upstream_code = 0;
+	r->is_proxied = false;
 	assert_string_equal(lines_of(r, "{\"hostname_in_prefix\":true," COUNT_ALONE "}"),
 			    "kong.node.gate_test.service.o.request.count:1|c\n");
 }

@@ -34,21 +34,16 @@ static const struct field conf_fields[] = {
 #undef T
 /* clang-format on */
 
-static struct err *send_lines(const void *conf, const str *lines, size_t n)
+static struct err *send_entries(const void *conf, const str *entries, size_t n)
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	const struct conf *c = conf;
-	const struct peer p = {
-		.host = c->host,
-		.port = (uint16_t)c->port,
-		.tls = c->tls,
-		.server_name = c->tls_sni,
-		.connect_ms = (int64_t)c->timeout,
-		.send_ms = (int64_t)c->timeout,
-		.keep_ms = (int64_t)c->keepalive,
-	};
+	struct peer p = plugin_peer(c->host, c->port, c->timeout);
 
-	return peer_send(&p, str_join(a, (strs){ (str *)(uintptr_t)lines, n }, STR("")));
+	p.tls = c->tls;
+	p.server_name = c->tls_sni;
+	p.keep_ms = plugin_ms(c->keepalive);
+	return peer_send(&p, plugin_entries(a, entries, n, STR("\n")));
 }
 
 static struct err *prepare(struct arena *a, void *conf)
@@ -57,7 +52,7 @@ static struct err *prepare(struct arena *a, void *conf)
 		.name = "tcp-log",
 		.batch = BATCH,
 		.attempts = ATTEMPTS,
-		.send = send_lines,
+		.send = send_entries,
 	};
 	struct conf *c = conf;
 
@@ -68,9 +63,8 @@ static struct err *prepare(struct arena *a, void *conf)
 static enum verdict on_log(struct req *r, const void *conf)
 {
 	const struct conf *c = conf;
-	str text = log_text(r, c->custom_fields_by_lua);
 
-	queue_add(c->queue, str_cat(req_arena(r), text, STR("\n")));
+	queue_add(c->queue, log_text(r, c->custom_fields_by_lua));
 	return NEXT;
 }
 

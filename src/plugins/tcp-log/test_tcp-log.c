@@ -4,13 +4,7 @@
 
 extern const struct plugin plugin_tcp_log;
 
-static void the_rows_are_kong_s(void **state)
-{
-	(void)state;
-	test_schema_of(&plugin_tcp_log);
-}
-
-static void bad_configurations_are_refused(void **state)
+int main(void)
 {
 	static const struct test_refusal cases[] = {
 		{ "{\"host\":\"h\",\"port\":1}", "" },
@@ -23,16 +17,5 @@ static void bad_configurations_are_refused(void **state)
 		{ "{\"host\":\"h\",\"port\":65536}", "port" },
 	};
 
-	(void)state;
-	test_refusals(&plugin_tcp_log, cases, COUNT(cases));
-}
-
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_rows_are_kong_s),
-		cmocka_unit_test(bad_configurations_are_refused),
-	};
-
-	return cmocka_run_group_tests(tests, NULL, test_end);
+	return test_rows(&plugin_tcp_log, cases, COUNT(cases));
 }

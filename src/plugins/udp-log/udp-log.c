@@ -30,12 +30,7 @@ static const struct field conf_fields[] = {
 static struct err *send_entries(const void *conf, const str *entries, size_t n, size_t *ret_refused)
 {
 	const struct conf *c = conf;
-	const struct peer p = {
-		.host = c->host,
-		.port = (uint16_t)c->port,
-		.connect_ms = (int64_t)c->timeout,
-		.send_ms = (int64_t)c->timeout,
-	};
+	const struct peer p = plugin_peer(c->host, c->port, c->timeout);
 
 	return peer_send_datagrams(&p, entries, n, ret_refused);
 }
