@@ -5,7 +5,7 @@
 
 #include "base/limits.h"
 
-#define MAX_CAPTURES 32
+#define MAX_CAPTURES PATTERN_CAPTURES
 #define MAX_DEPTH    200
 
 #define CAPTURE_OPEN     SIZE_MAX
@@ -354,43 +354,54 @@ static bool has_open_capture(const struct matcher *m)
 	return false;
 }
 
-static void give_captures(const struct matcher *m, size_t from, size_t to, str *ret, size_t cap,
-			  size_t *ret_n)
+static void note(const struct matcher *m, size_t from, size_t to, struct pattern_found *ret)
 {
-	*ret_n = m->n ? m->n : 1;
-	if (m->n == 0 && cap)
-		ret[0] = str_part(m->s, from, to);
-	for (size_t i = 0; i < m->n && i < cap; i++) {
-		size_t len = m->captures[i].len == CAPTURE_POSITION ? 0 : m->captures[i].len;
+	*ret = (struct pattern_found){ .from = from, .to = to, .n = m->n };
+	for (size_t i = 0; i < m->n; i++) {
+		bool is_position = m->captures[i].len == CAPTURE_POSITION;
 
-		ret[i] = str_part(m->s, m->captures[i].from, m->captures[i].from + len);
+		ret->captures[i].is_position = is_position;
+		ret->captures[i].from = m->captures[i].from;
+		ret->captures[i].to = m->captures[i].from + (is_position ? 0 : m->captures[i].len);
 	}
+}
+
+enum pattern_outcome pattern_search(str pattern, str subject, size_t from, size_t *steps,
+				    struct pattern_found *ret)
+{
+	struct matcher m = { .p = pattern, .s = subject, .steps = *steps };
+	size_t start = pattern.n && pattern.s[0] == '^', end = NOWHERE;
+
+	if (!subject.s)
+		m.s = STR("");
+	for (; from <= m.s.n; from++) {
+		m.n = 0;
+		end = match_here(&m, from, start);
+		if (end != NOWHERE || m.is_broken || start)
+			break;
+	}
+	*steps = m.steps;
+	if (m.is_broken || (end != NOWHERE && has_open_capture(&m))) /* seen only now */
+		return PATTERN_BROKEN;
+	if (end == NOWHERE)
+		return PATTERN_NONE;
+	note(&m, from, end, ret);
+	return PATTERN_FOUND;
 }
 
 bool pattern_find(str pattern, str subject, str *ret, size_t cap, size_t *ret_n)
 {
-	struct matcher m = { .p = pattern, .s = subject, .steps = LIMIT_PATTERN_STEPS };
-	size_t start = pattern.n && pattern.s[0] == '^';
+	size_t steps = LIMIT_PATTERN_STEPS;
+	struct pattern_found found;
 
-	if (!subject.s)
-		m.s = STR("");
-	for (size_t from = 0; from <= m.s.n; from++) {
-		size_t end;
-
-		m.n = 0;
-		end = match_here(&m, from, start);
-		if (m.is_broken)
-			return false;
-		if (end != NOWHERE) {
-			if (has_open_capture(&m)) /* malformed, seen only now */
-				return false;
-			give_captures(&m, from, end, ret, cap, ret_n);
-			return true;
-		}
-		if (start)
-			return false;
-	}
-	return false;
+	if (pattern_search(pattern, subject, 0, &steps, &found) != PATTERN_FOUND)
+		return false;
+	*ret_n = found.n ? found.n : 1;
+	if (!found.n && cap)
+		ret[0] = str_part(subject, found.from, found.to);
+	for (size_t i = 0; i < found.n && i < cap; i++)
+		ret[i] = str_part(subject, found.captures[i].from, found.captures[i].to);
+	return true;
 }
 
 bool pattern_match(str pattern, str subject)

@@ -17,5 +17,26 @@ bool pattern_match(str pattern, str subject);
  * capture "()" gives an empty part at its place. */
 bool pattern_find(str pattern, str subject, str *ret, size_t cap, size_t *ret_n);
 
+/* What is found where: the whole, and the captures; a position capture has no bytes. */
+#define PATTERN_CAPTURES 32
+struct pattern_found {
+	size_t from, to;
+	size_t n;
+	struct {
+		size_t from, to;
+		bool is_position;
+	} captures[PATTERN_CAPTURES];
+};
+enum pattern_outcome {
+	PATTERN_NONE,
+	PATTERN_FOUND,
+	PATTERN_BROKEN, /* malformed, or more steps than there were */
+};
+
+/* The first from an offset on, for those who look for all; an anchored pattern matches there or
+ * not at all.  *steps is what it may take, and what is left. */
+enum pattern_outcome pattern_search(str pattern, str subject, size_t from, size_t *steps,
+				    struct pattern_found *ret);
+
 /* Whether the pattern is well formed. */
 bool pattern_is_valid(str pattern);

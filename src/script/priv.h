@@ -32,5 +32,9 @@ extern const struct script_module script_modules[];
 struct run {
 	struct arena *a;
 	void *subject;
+	size_t pattern_steps; /* that it may still take */
 };
-const struct run *script_running(void);
+struct run *script_running(void);
+
+/* patterns.c: in the place of string.find and the like. */
+void patterns_open(lua_State *L);

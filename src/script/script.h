@@ -75,7 +75,8 @@ struct script_host {
 /* What chunks of one kind see; constant, and known by its address. */
 struct script_world {
 	const struct script_host *const *hosts; /* lists of rows, up to NULL */
-	bool is_bare;                           /* nothing of Lua's library but type() */
+	/* Nothing of Lua's library but type() and the methods of texts: so it may always run. */
+	bool is_bare;
 };
 
 /* ---- running ------------------------------------------------------------------------------ */

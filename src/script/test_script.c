@@ -235,6 +235,54 @@ static void what_takes_too_long_ends(void **state)
 	assert_says("local n = 0 for i = 1, 300000 do n = n + 1 end return n", "300000");
 }
 
+static void patterns_are_lua_s(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "return { ('hello world'):find('o w') }", "[5,7]" },
+		{ "return { ('hello'):find('(l)(l)') }", "[3,4,\"l\",\"l\"]" },
+		{ "return { ('hello'):find('l', -2) }", "[4,4]" },
+		{ "return { ('hello'):find('', 10) }", "{}" },
+		{ "return { ('hello'):find('') }", "[1,0]" },
+		{ "return { ('hello'):find('', 6) }", "[6,5]" },
+		{ "return { ('a.b'):find('.', 2, true) }", "[2,2]" },
+		{ "return { ('a.b'):find('^%.', 2) }", "[2,2]" },
+		{ "return { ('k = v'):match('(%w+)%s*=%s*(%w+)') }", "[\"k\",\"v\"]" },
+		{ "return ('k=v'):match('=()')", "3" },
+		{ "return ('abc'):match('b', 3)", "nil" },
+		{ "local t = {} for w in ('one two'):gmatch('%a+') do t[#t + 1] = w end return t",
+		  "[\"one\",\"two\"]" },
+		{ "local t = {} for k, v in ('a=1,b=2'):gmatch('(%w)=(%w)') do t[k] = v end return "
+		  "t",
+		  "{\"a\":\"1\",\"b\":\"2\"}" },
+		{ "local n = 0 for _ in ('abc'):gmatch('') do n = n + 1 end return n", "4" },
+		{ "local n = 0 for _ in ('^a^a'):gmatch('^a') do n = n + 1 end return n", "2" },
+		{ "return { ('hello'):gsub('l', 'L') }", "[\"heLLo\",2]" },
+		{ "return { ('hello'):gsub('l', 'L', 1) }", "[\"heLlo\",1]" },
+		{ "return (('hello'):gsub('(h)(e)', '%2%1%0%%'))", "\"ehhe%llo\"" },
+		{ "return (('abc'):gsub('%w', '%1%1'))", "\"aabbcc\"" },
+		{ "return (('abc'):gsub('', '-'))", "\"-a-b-c-\"" },
+		{ "return (('aaa'):gsub('^a', 'b'))", "\"baa\"" },
+		{ "return (('a b'):gsub('%w', { a = 'x' }))", "\"x b\"" },
+		{ "return (('a b'):gsub('%w', function(c) return c:upper() .. '.' end))",
+		  "\"A. B.\"" },
+		{ "return (('a b'):gsub('%w', function() end))", "\"a b\"" },
+		{ "return (('x'):gsub('x', 5))", "\"5\"" },
+		{ "return string.format('%s-%d', 'a', 3)", "\"a-3\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_says(cases[i][0], cases[i][1]);
+	assert_fails("return ('x'):find('(')", "malformed pattern");
+	assert_fails("return ('x'):gsub('x', '%2')", "invalid capture index");
+	assert_fails("return ('x'):gsub('x', function() return {} end)",
+		     "invalid replacement value");
+	assert_fails("return ('x'):gsub('x')", "string/function/table expected");
+	assert_fails("return ('a'):rep(5000):find(('a*'):rep(20) .. 'b')", "too many steps");
+	assert_fails("local s = ('a'):rep(8000) return s:gsub('.-b', '')", "too many steps");
+	assert_fails("for _ in ('a'):rep(90000):gmatch('a-b') do end", "too many steps");
+}
+
 static void what_takes_too_much_memory_ends(void **state)
 {
 	(void)state;
@@ -398,6 +446,7 @@ int main(void)
 		T(a_run_leaves_nothing_behind),
 		T(what_could_do_harm_is_not_there),
 		T(what_takes_too_long_ends),
+		T(patterns_are_lua_s),
 		T(what_takes_too_much_memory_ends),
 		T(mistakes_are_told_with_their_line),
 		T(a_bare_world_has_nothing_but_the_host),

@@ -178,7 +178,7 @@ static int raise(lua_State *L, str line)
 /* Calls one with what is on the stack from `first` on. */
 static int call_host(lua_State *L, script_fn *fn, int first)
 {
-	const struct run *run = script_running();
+	struct run *run = script_running();
 	int top = lua_gettop(L);
 	size_t n = top < first ? 0 : (size_t)(top - first + 1);
 	struct script_call c = { .a = run->a, .subject = run->subject, .n_args = n };
