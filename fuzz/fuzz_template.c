@@ -7,7 +7,7 @@
 
 #include "plugins/request-transformer/template.h"
 
-static const struct value *global(void *arg, enum lua_global which)
+static const struct value *global(void *arg, enum template_global which)
 {
 	(void)which;
 	return arg;
@@ -16,11 +16,10 @@ static const struct value *global(void *arg, enum lua_global which)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct arena *a = arena_new();
-	str text = str_at((const char *)data, n), rendered;
-	struct expression_error error = { 0 };
-	const struct template *t = template_compile(a, text, &error);
+	str text = str_at((const char *)data, n), said = STR("");
+	const struct template *t = template_compile(a, text, &said);
 	struct value *all = value_object(a), *list = value_array(a);
-	struct lua_scope scope = { .a = a, .global = global, .arg = all };
+	struct template_scope scope = { .a = a, .global = global, .arg = all };
 
 	value_add(a, list, value_str(a, text));
 	value_add(a, list, value_int(a, 2));
@@ -28,9 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	value_set(a, all, STR("a"), list);
 	value_set(a, all, STR("b"), value_bool(a, true));
 	value_set(a, all, STR("1"), value_str(a, STR("10")));
-	if (!t && !error.words.n)
+	if (!t && !said.n)
 		abort();
-	if (t && !template_render(t, &scope, &rendered) && !scope.error.n)
+	if (t && !template_render(t, &scope, &said) && !said.n)
 		abort();
 	arena_drop(&a);
 	return 0;

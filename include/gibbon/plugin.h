@@ -65,6 +65,7 @@
 #include "observe/syslog.h"
 #include "observe/trace.h"
 #include "protobuf/protobuf.h"
+#include "script/script.h"
 #include "usage/usage.h"
 
 struct req;  /* a request on its way */

@@ -44,7 +44,7 @@ struct work {
 	struct req *r;
 	struct arena *a;
 	const struct conf *conf;
-	struct lua_scope scope;
+	struct template_scope scope;
 	bool is_answered;
 };
 
@@ -74,12 +74,12 @@ static bool is_header_name(str s)
 
 static const char *not_a_template(struct arena *a, str text, bool is_strict)
 {
-	struct expression_error error;
+	str why;
 
-	if (template_compile(a, text, &error) || (!is_strict && !error.is_unsupported))
+	if (template_compile(a, text, &why) || (!is_strict && text.n <= TEMPLATE_MAX))
 		return NULL;
 	return rule_words(a, "value '" STRF "' is not in supported format, error:" STRF, STRV(text),
-			  STRV(error.words));
+			  STRV(why));
 }
 
 static const char *check_pair(struct arena *a, const struct value *v)
@@ -176,13 +176,8 @@ static const struct field conf_fields[] = {
 
 static void read_value(struct arena *a, struct change *c, str text)
 {
-	struct expression_error error;
-
-	if (text.n == 0)
-		return;
-	c->value = template_compile(a, text, &error);
-	if (!c->value)
-		c->why = error.words;
+	if (text.n)
+		c->value = template_compile(a, text, &c->why);
 }
 
 static struct changes read_changes(struct arena *a, strs list, bool has_values)
@@ -241,18 +236,18 @@ static struct value *headers_value(struct req *r)
 	return args_value(a, &all);
 }
 
-static const struct value *global(void *arg, enum lua_global which)
+static const struct value *global(void *arg, enum template_global which)
 {
 	struct work *w = arg;
 	struct uri_args args;
 
 	switch (which) {
-	case LUA_HEADERS:
+	case TEMPLATE_HEADERS:
 		return headers_value(w->r);
-	case LUA_QUERY_PARAMS:
+	case TEMPLATE_QUERY_PARAMS:
 		args = req_args(w->r);
 		return args_value(w->a, &args);
-	case LUA_URI_CAPTURES:
+	case TEMPLATE_URI_CAPTURES:
 		return req_captures(w->r);
 	default:
 		return req_shared(w->r);
@@ -282,7 +277,7 @@ static bool render(struct work *w, const struct change *c, str *ret)
 		return false;
 	}
 	if (!template_render(c->value, &w->scope, ret))
-		fail_to_render(w, c->name, w->scope.error);
+		fail_to_render(w, c->name, *ret);
 	return !w->is_answered;
 }
 
@@ -803,7 +798,7 @@ static enum verdict on_access(struct req *r, const void *conf)
 {
 	struct work w = { .r = r, .a = req_arena(r), .conf = conf };
 
-	w.scope = (struct lua_scope){ .a = w.a, .global = global, .arg = &w };
+	w.scope = (struct template_scope){ .a = w.a, .global = global, .arg = &w };
 	change_path(&w);
 	change_method(&w);
 	change_fields(&w);

@@ -9,20 +9,20 @@ extern const struct plugin plugin_request_transformer;
 
 /* ---- templates ---------------------------------------------------------------------------- */
 
-static const struct value *example(void *arg, enum lua_global which)
+static const struct value *example(void *arg, enum template_global which)
 {
-	static const char *const texts[LUA_GLOBALS] = {
-		[LUA_HEADERS] = JSON({
+	static const char *const texts[TEMPLATE_GLOBALS] = {
+		[TEMPLATE_HEADERS] = JSON({
 			"host" : "a.test",
 			"x-one" : "Basic abc",
 			"x-many" : [ "1", "2" ],
 			"n" : "7"
 		}),
-		[LUA_QUERY_PARAMS] =
+		[TEMPLATE_QUERY_PARAMS] =
 			JSON({ "q" : "v", "Q" : "V", "flag" : true, "list" : [ "a", "b" ] }),
-		[LUA_URI_CAPTURES] =
+		[TEMPLATE_URI_CAPTURES] =
 			JSON({ "0" : "/u/jo/7", "1" : "jo", "2" : "7", "user" : "jo" }),
-		[LUA_SHARED] = JSON({
+		[TEMPLATE_SHARED] = JSON({
 			"s" : "text",
 			"n" : 1.5,
 			"f" : false,
@@ -65,22 +65,22 @@ static const struct {
 	{ "$(uri_captures[1])$(uri_captures[0])", "jo/u/jo/7" },
 	{ "$(uri_captures['1'])", "" },
 	{ "$(10 * uri_captures[2])", "70" },
-	{ "!$(10 * uri_captures.user)", "attempt to perform arithmetic on a string value" },
+	{ "!$(10 * uri_captures.user)", "attempt to perform arithmetic on field 'user' (a string value)" },
 	{ "$(shared.s)$(shared.n)$(shared.f)$(shared.z)", "text1.5" },
 	{ "$(shared.o.k[1] + shared.o.k[2])", "30" },
-	{ "!$(shared.none.k)", "attempt to index a nil value" },
+	{ "!$(shared.none.k)", "attempt to index field 'none' (a nil value)" },
 	{ "$('$(uri_captures.user)')", "$(uri_captures.user)" },
 	{ "$(none)", "" },
 	{ "!$(none())", "attempt to call global 'none' (a nil value)" },
-	{ "!$(none.x)", "attempt to index a nil value" },
-	{ "!$(shared.s())", "attempt to call a string value" },
-	{ "!$(type())", "bad argument #1 to 'type' (value expected)" },
+	{ "!$(none.x)", "attempt to index global 'none' (a nil value)" },
+	{ "!$(shared.s())", "attempt to call field 's' (a string value)" },
+	{ "!$(type())", "(value expected)" },
 	{ "$(nil)$(false)$(true)", "true" },
 	{ "$(1 == 1)$(1 == '1')$(nil == false)", "true" },
 	{ "$(not nil and not false)", "true" },
 	{ "$(1 < 2 and 2 <= 2 and 3 > 2 and 3 >= 3 and 'a' < 'b' and 'a' <= 'aa' and 1 ~= 2)", "true" },
 	{ "!$(1 < 'a')", "attempt to compare number with string" },
-	{ "!$({} < 1)", "'{' is not supported by this version" },
+	{ "!$({} < 1)", "attempt to compare table with number" },
 	{ "!$(nil < nil)", "attempt to compare two nil values" },
 	{ "$(1 + 2 * 3 ^ 2 ^ 0 - -4 % 3)", "5" },
 	{ "$(2 ^ -1)$(-2 ^ 2)$(7 / 2)$(1e3)$(0xff)$(1 / 3)", "0.5-43.510002550.33333333333333" },
@@ -88,7 +88,7 @@ static const struct {
 	{ "$('1' + 1)$(' 2 ' * 2)$('0x10' + 0)", "2416" },
 	{ "$(1 .. 2 .. '3')", "123" },
 	{ "!$('a' .. nil)", "attempt to concatenate a nil value" },
-	{ "!$('a' .. headers)", "attempt to concatenate a table value" },
+	{ "!$('a' .. headers)", "attempt to concatenate global 'headers' (a table value)" },
 	{ "$(#'abc' + #headers.x_many)", "5" },
 	{ "!$(#nil)", "attempt to get length of a nil value" },
 	{ "$(nil or false or 'x' and 'y')", "y" },
@@ -109,12 +109,13 @@ static const struct {
 	{ "$(headers.x_one:match('('))", "$(headers.x_one:match('('))" }, /* Lua's %b() sees no strings */
 	{ "!$(headers.x_one:none())", "attempt to call method 'none' (a nil value)" },
 	{ "!$(headers:sub(1))", "attempt to call method 'sub' (a nil value)" },
-	{ "!$(headers.none:sub(1))", "attempt to index a nil value" },
-	{ "!$(('x'):rep(1e9))", "a string of more than 262144 bytes" },
-	{ "!$(('x'):rep())", "bad argument #1 (number expected, got no value)" },
-	{ "!$(('x'):sub('y'))", "bad argument #1 (number expected, got string)" },
-	{ "!$(('x'):match(nil))", "bad argument #1 (string expected, got nil)" },
-	{ "!$(headers.x_one:gsub('a', 'b'))", "':gsub' is not supported by this version" },
+	{ "!$(headers.none:sub(1))", "attempt to index field 'none' (a nil value)" },
+	{ "!$(('x'):rep(1e9))", "not enough memory" },
+	{ "!$(('x'):rep())", "number expected, got no value" },
+	{ "!$(('x'):sub('y'))", "number expected, got string" },
+	{ "!$(('x'):match(nil))", "string expected, got nil" },
+	{ "$(headers.x_one:gsub('a', 'b'))", "Bbsic bbc" },
+	{ "$(('%s-%03d'):format(headers.host, 7))", "a.test-007" },
 	{ FUNCTION("return 1"), "1" },
 	{ FUNCTION("return 1, 2;"), "1" },
 	{ FUNCTION(""), "" },
@@ -126,23 +127,27 @@ static const struct {
 	{ FUNCTION("local v if true then v = 'in' end return v"), "in" },
 	{ FUNCTION("local x = 1 return (function() local x = x + 1 return x end)() + x"), "3" },
 	{ FUNCTION("local a = 'ab' a = a .. a a = a .. a return a -- and no more\n"), "abababab" },
-	{ "!" FUNCTION("for i = 1, 2 do end"), "'for' is not supported by this version" },
-	{ "!" FUNCTION("while true do end"), "'while' is not supported by this version" },
-	{ "!" FUNCTION("shared.x = 1"), "a statement other than" },
-	{ "!" FUNCTION("x = 1"), "a statement other than" },
-	{ "!" FUNCTION("return ..."), "'...' is not supported by this version" },
-	{ "!$((function(x) return x end)(1))", "a parameter of a function" },
-	{ "!$(type(function() end))", "a function that is not called at once" },
-	{ "!$()", "unexpected symbol near '<eof>'" },
+	{ FUNCTION("local s = '' for i = 1, 3 do s = s .. i end return s"), "123" },
+	{ FUNCTION("local t = '' for w in headers.x_one:gmatch('%a+') do t = t .. w:sub(1, 1) end return t"), "Ba" },
+	{ "!" FUNCTION("while true do end"), "more than 1000000 instructions" },
+	{ "!" FUNCTION("shared.x = 1"), "\"x\" cannot be set" },
+	{ "!" FUNCTION("x = 1"), "\"x\" cannot be set" },
+	{ "!" FUNCTION("return ..."), "cannot use '...' outside a vararg function" },
+	{ "$((function(x) return x end)(1))", "1" },
+	{ "$(type(function() end))", "function" },
+	{ "!$(function() end)", "a function is no value" },
+	{ "!$(os.exit())", "attempt to index global 'os' (a nil value)" },
+	{ "$(shared.z or 'nothing')", "nothing" },
+	{ "!$()", "unexpected symbol near ')'" },
 	{ "!$(uri_captures user2)", "')' expected near 'user2'" },
 	{ "!$(shared.written = true)", "')' expected near '='" },
-	{ "!$(1 +)", "unexpected symbol near '<eof>'" },
+	{ "!$(1 +)", "unexpected symbol near ')'" },
 	{ "!$('a)", "unfinished string" },
 	{ "!$([[a)", "unfinished long string" },
 	{ "!$('\\q')", "invalid escape sequence" },
 	{ "!$(1x)", "malformed number near '1x'" },
-	{ "!$(a.)", "<name> expected near '<eof>'" },
-	{ "!$(a[1)", "']' expected near '<eof>'" },
+	{ "!$(a.)", "'<name>' expected near ')'" },
+	{ "!$(a[1)", "']' expected near ')'" },
 	{ "!$('x':sub(1))", "')' expected near ':'" },
 	{ "!$(if)", "unexpected symbol near 'if'" },
 	{ "!$(@)", "unexpected symbol near '@'" },
@@ -151,13 +156,12 @@ static const struct {
 
 static str rendered(str text, bool *ret_failed)
 {
-	struct lua_scope scope = { .a = test.a, .global = example };
-	struct expression_error error;
-	const struct template *t = template_compile(test.a, text, &error);
+	struct template_scope scope = { .a = test.a, .global = example };
 	str got;
+	const struct template *t = template_compile(test.a, text, &got);
 
 	*ret_failed = !t || !template_render(t, &scope, &got);
-	return !t ? error.words : *ret_failed ? scope.error : got;
+	return got;
 }
 
 static void templates_mean_what_they_mean_in_lua(void **state)
@@ -177,45 +181,18 @@ static void templates_mean_what_they_mean_in_lua(void **state)
 
 static void templates_have_ceilings(void **state)
 {
-	/* clang-format off */
-	static const struct {
-		const char *open, *piece, *close;
-		int times;
-	} cases[] = {
-		{ "$(", "(", "1", 60 }, { "$(1", "+1", ")", 200 }, { "$(", "-", "1)", 200 },
-		{ "$('a'", "..'a'", ")", 200 }, { "$(a", ".a", ")", 200 }, { "$((function() ", "local a ", "end)())", 40 },
-		{ "$((function() ", "if a then ", "end)())", 60 }, { "", "12345678", "", 2000 },
-	};
-	/* clang-format on */
+	str text = STR(""), doubled = STR("$((function() local a = 'aaaaaaaa' ");
 	bool has_failed;
 
 	(void)state;
 	test_begin();
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		str text = str_of(cases[i].open);
-
-		for (int k = 0; k < cases[i].times; k++)
-			text = str_cat(test.a, text, str_of(cases[i].piece));
-		if (strcmp(cases[i].piece, "(") == 0)
-			for (int k = 0; k < cases[i].times; k++)
-				text = str_cat(test.a, text, STR(")"));
-		text = str_cat(test.a, text, str_of(cases[i].close));
-		if (strcmp(cases[i].piece, "(") == 0)
-			text = str_cat(test.a, text, STR(")"));
-		rendered(text, &has_failed);
-		if (!has_failed)
-			fail_msg("%s", cases[i].open);
-	}
-	/* a text that doubles with each line */
-	{
-		str text = STR("$((function() local a = 'aaaaaaaa' ");
-
-		for (int k = 0; k < 40; k++)
-			text = str_cat(test.a, text, STR("a = a .. a "));
-		text = str_cat(test.a, text, STR("return a end)())"));
-		assert_true(str_find_str(rendered(text, &has_failed), STR("a string of more")) ==
-			    0);
-	}
+	for (int k = 0; k < 2000; k++)
+		text = str_cat(test.a, text, STR("12345678"));
+	assert_true(str_is(rendered(text, &has_failed), "longer than 8192 bytes"));
+	for (int k = 0; k < 40; k++)
+		doubled = str_cat(test.a, doubled, STR("a = a .. a "));
+	doubled = str_cat(test.a, doubled, STR("return a end)())"));
+	assert_true(str_is(rendered(doubled, &has_failed), "not enough memory"));
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -470,15 +447,15 @@ static void wrong_configurations_are_refused_in_kong_s_words(void **state)
 		{ JSON({"add":{"querystring":["a:"]}}), "key 'a' has no value" },
 		{ JSON({"rename":{"body":["a"]}}), "key 'a' has no value" },
 		{ JSON({"add":{"querystring":["a:$(uri_captures user2)"]}}),
-		  "value '$(uri_captures user2)' is not in supported format, error:')' expected near 'user2'" },
+		  "value '$(uri_captures user2)' is not in supported format, error:lua:1: ')' expected near 'user2'" },
 		{ JSON({"add":{"headers":["just_a_key"]}}), "invalid value: just_a_key" },
 		{ JSON({"add":{"headers":["a b:1"]}}), "'a b' is not a valid header" },
 		{ JSON({"rename":{"headers":["a:b c"]}}), "'b c' is not a valid header" },
 		{ JSON({"remove":{"headers":["a b"]}}), "'a b' is not a valid header" },
 		{ JSON({"remove":{"headers":["just_a_key"],"body":["just_a_key"],"querystring":["just_a_key"]}}), "" },
-		{ JSON({"add":{"headers":["a:$((function() for i = 1, 2 do end end)())"]}}), "'for' is not supported by this version" },
+		{ JSON({"add":{"headers":["a:$((function() for i = 1, 2 do end end)())"]}}), "" },
 		{ JSON({"add":{"headers":["a:$(shared.written = true)"]}}), "" },
-		{ JSON({"replace":{"uri":"/$({})"}}), "'{' is not supported by this version" },
+		{ JSON({"replace":{"uri":"/$({})"}}), "" },
 	};
 	/* clang-format on */
 
