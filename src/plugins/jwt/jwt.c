@@ -156,13 +156,24 @@ static bool number_of(const struct value *v, double *ret)
 	return true;
 }
 
+/* With maximum_expiration; without claims to verify nothing else looks whether it has ended. */
+static const char *judge_end(const struct jwt *j, double now)
+{
+	double end;
+
+	if (!number_of(value_get(j->token.claims, "exp"), &end) ||
+	    end - now > j->conf->maximum_expiration)
+		return "exceeds maximum allowed expiration";
+	return end > now ? NULL : "token expired";
+}
+
 /* What is wrong with the claims, by name; NULL: nothing. */
 static struct value *judge_claims(const struct jwt *j)
 {
 	struct arena *a = req_arena(j->r);
 	struct value *errors = value_object(a);
 	double now = (double)clock_wall_s(), when;
-	double most = j->conf->maximum_expiration;
+	const char *fault;
 
 	for (size_t i = 0; i < j->conf->claims_to_verify.n; i++) {
 		str name = j->conf->claims_to_verify.v[i];
@@ -175,10 +186,9 @@ static struct value *judge_claims(const struct jwt *j)
 		else if (!is_end && !(when <= now))
 			value_set(a, errors, name, value_text(a, "token not valid yet"));
 	}
-	if (!errors->n && most > 0 &&
-	    (!number_of(value_get(j->token.claims, "exp"), &when) || when - now > most))
-		value_set(a, errors, STR("exp"),
-			  value_text(a, "exceeds maximum allowed expiration"));
+	fault = !errors->n && j->conf->maximum_expiration > 0 ? judge_end(j, now) : NULL;
+	if (fault)
+		value_set(a, errors, STR("exp"), value_text(a, fault));
 	return errors->n ? errors : NULL;
 }
 

@@ -104,6 +104,8 @@ static const struct {
 	  "401 {\"exp\":\"token expired\",\"nbf\":\"token not valid yet\"}" },
 	{ HASH_SHA256, HS256, "{\"iss\":\"k\",\"exp\":9999999999}", "s",
 	  "{\"claims_to_verify\":[\"exp\"],\"maximum_expiration\":300}", "401 {\"exp\":\"exceeds maximum allowed expiration\"}" },
+	{ HASH_SHA256, HS256, "{\"iss\":\"k\"}", "s", "{\"maximum_expiration\":300}", "401 {\"exp\":\"exceeds maximum allowed expiration\"}" },
+	{ HASH_SHA256, HS256, "{\"iss\":\"k\",\"exp\":1}", "s", "{\"maximum_expiration\":300}", "401 {\"exp\":\"token expired\"}" },
 };
 /* clang-format on */
 
