@@ -11,6 +11,7 @@
 struct conf {
 	strs allow, deny;
 	bool hide_groups_header;
+	struct map named; /* those of allow or deny, whichever is there */
 };
 
 struct acl {
@@ -61,23 +62,23 @@ static const struct check checks[] = {
 };
 /* clang-format on */
 
-static bool has(strs list, str s)
+static struct err *prepare(struct arena *a, void *conf_)
 {
-	for (size_t i = 0; i < list.n; i++) {
-		if (str_eq(list.v[i], s))
-			return true;
-	}
-	return false;
+	struct conf *conf = conf_;
+	strs list = conf->deny.n ? conf->deny : conf->allow;
+
+	for (size_t i = 0; i < list.n; i++)
+		*map_put(a, &conf->named, list.v[i]) = conf;
+	return NULL;
 }
 
 static bool may_pass(const struct conf *conf, strs groups)
 {
-	bool is_denying = conf->deny.n > 0, is_in = false;
-	strs list = is_denying ? conf->deny : conf->allow;
+	bool is_denying = conf->deny.n > 0, is_named = false;
 
-	for (size_t i = 0; i < groups.n && !is_in; i++)
-		is_in = has(list, groups.v[i]);
-	return is_in != is_denying;
+	for (size_t i = 0; i < groups.n && !is_named; i++)
+		is_named = map_find(&conf->named, groups.v[i]);
+	return is_named != is_denying;
 }
 
 static strs groups_of(struct req *r, const struct consumer *c)
@@ -122,5 +123,6 @@ const struct plugin plugin_acl = {
 	.refuses = NO_CONSUMER,
 	.protocols = PROTOCOLS_HTTP,
 	.entities = entities_brought,
+	.prepare = prepare,
 	.on = { [PHASE_ACCESS] = on_access },
 };
