@@ -125,7 +125,7 @@ def guarded(gateway, origin):
 
 
 def test_many_guesses_at_a_costly_hash_wait_for_each_other_and_too_many_are_refused(guarded):
-    one = guarded(('slow', costly('right', 60000)), ('quick', 'pass'))
+    one = guarded(('slow', costly('right', 30000)), ('quick', 'pass'))
     answers, lock = [], threading.Lock()
 
     def guess():
@@ -133,7 +133,7 @@ def test_many_guesses_at_a_costly_hash_wait_for_each_other_and_too_many_are_refu
         with lock:
             answers.append(answer)
 
-    crowd = [threading.Thread(target=guess) for _ in range(80)]
+    crowd = [threading.Thread(target=guess) for _ in range(100)]
     for t in crowd:
         t.start()
     wait_for(lambda: (503, 'Too many passwords are being checked') in answers, 'too many to be refused')
