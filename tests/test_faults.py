@@ -15,7 +15,7 @@ from harness.config import declarative, route, service
 from harness.gateway import PROGRAM
 from harness.ports import free_port
 from harness.streams import TcpOrigin, UdpOrigin, connect, read_all, stream, udp_client
-from harness.waits import wait_for
+from harness.waits import patience, wait_for
 
 BODY = b'b' * 600_000
 BIG = b'x' * (6 << 20)
@@ -32,29 +32,29 @@ pytestmark = pytest.mark.skipif(not has_faults(), reason='the program is no buil
 def traffic(gateway):
     """Every kind of request once; what it gets is not looked at."""
     def plain():
-        with gateway.client(timeout=5) as c:
+        with gateway.client(timeout=patience(5)) as c:
             for _ in range(3):
                 c.get('/x')
 
     def post():
-        with gateway.client(timeout=5) as c:
+        with gateway.client(timeout=patience(5)) as c:
             c.request('POST', '/x', body=BODY)
 
     def streamed():
-        with gateway.client(timeout=5) as c:
+        with gateway.client(timeout=patience(5)) as c:
             c.send(request_bytes('POST', '/stream', [('Transfer-Encoding', 'chunked')])
                    + chunked(BODY, BODY))
             c.read_response()
 
     def slow():
-        with gateway.client(timeout=5) as c:
+        with gateway.client(timeout=patience(5)) as c:
             c.send(request_bytes('GET', '/big'))
             c.read_head()
             c._exactly(1 << 20)
             c._exactly(len(BIG) - (1 << 20))
 
     def tls():
-        with Client(gateway.proxy_tls, tls=True, timeout=5) as c:
+        with Client(gateway.proxy_tls, tls=True, timeout=patience(5)) as c:
             c.request('POST', '/tls/x', body=BODY, close=True)
 
     threads = [threading.Thread(target=quietly, args=(f,)) for f in (plain, post, streamed, slow, tls)]
@@ -77,10 +77,10 @@ def world(module_origin, certs):
     origin.on('/big', b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(BIG) + BIG)
     secure = module_origin(tls=certs.make('secure.test').server_context())
     return declarative(
-        service(origin, route(paths=['/'], strip_path=False), read_timeout=2000),
+        service(origin, route(paths=['/'], strip_path=False), read_timeout=int(patience(2000))),
         service(origin, route(paths=['/stream'], strip_path=False, request_buffering=False,
-                              response_buffering=False), read_timeout=2000),
-        service(secure, route(paths=['/tls'], strip_path=False), read_timeout=2000))
+                              response_buffering=False), read_timeout=int(patience(2000))),
+        service(secure, route(paths=['/tls'], strip_path=False), read_timeout=int(patience(2000))))
 
 
 FAULTS = ['net.accept@1', 'net.socket@1', 'net.connect@1', 'net.connect@2', 'tls.handshake@1',
@@ -155,7 +155,7 @@ def sessions(gateway, certs):
         plain, datagrams = TcpOrigin(), UdpOrigin()
         secure = TcpOrigin(tls=certs.make('secure.test').server_context())
         made.extend((plain, secure, datagrams))
-        quick = {'read_timeout': 2000, 'retries': 0}
+        quick = {'read_timeout': int(patience(2000)), 'retries': 0}
         g = gateway(declarative(
             stream(plain, protocols=['tcp'], destinations=[{'port': tcp}], service=quick),
             stream(secure, protocol='tls', protocols=['tls'], destinations=[{'port': tls}], service=quick),
