@@ -173,7 +173,7 @@ static struct err *datagram_failed(const struct peer *p, const char *why)
 
 /* One datagram.  That nobody listens is told of the one before: it is said, and this one
  * is not lost with it. */
-static struct err *send_one(const struct peer *p, struct io *io, str s, size_t *refused)
+static struct err *send_one(const struct peer *p, struct io *io, str s, size_t *lost)
 {
 	bool was_refused = false;
 
@@ -184,47 +184,58 @@ static struct err *send_one(const struct peer *p, struct io *io, str s, size_t *
 			return was_refused ? datagram_failed(p, strerrordesc_np(ECONNREFUSED))
 					   : NULL;
 		if (errno == EMSGSIZE) {
-			++*refused;
+			++*lost;
 			return NULL;
 		}
 		if (errno == ECONNREFUSED && !was_refused) {
+			++*lost;
 			was_refused = true;
 			continue;
 		}
-		if (errno != EAGAIN && errno != EINTR)
+		if (errno != EAGAIN && errno != EINTR) {
+			++*lost;
 			return datagram_failed(p, strerrordesc_np(errno));
+		}
 		io_clear(io, IO_WRITE);
 		w = io_wait(io, IO_WRITE, peer_deadline(p->send_ms));
+		if (w == WAIT_CANCELLED)
+			return FAIL(ERR_CANCELLED, "cancelled");
 		if (w != WAIT_OK)
-			return w == WAIT_CANCELLED ? FAIL(ERR_CANCELLED, "cancelled")
-						   : datagram_failed(p, "timeout");
+			return FAIL(ERR_TIMEOUT, "failed to send data to " STRF ":%u: timeout",
+				    STRV(p->host), p->port);
 	}
 }
 
-static struct err *send_all(const struct peer *p, int fd, const str *v, size_t n, size_t *refused)
+/* A server that takes nothing gets none of the others either. */
+static struct err *send_all(const struct peer *p, int fd, const str *v, size_t n, size_t *lost)
 {
 	struct err *first = NULL;
 	struct io io;
 
 	io_init(&io, fd);
 	for (size_t i = 0; i < n; i++) {
-		struct err *e = send_one(p, &io, v[i], refused);
+		struct err *e = send_one(p, &io, v[i], lost);
+		bool is_stuck = e && (e->code == ERR_CANCELLED || e->code == ERR_TIMEOUT);
 
+		if (e && e->code == ERR_TIMEOUT)
+			e->code = ERR_INVALID;
 		if (!first)
 			first = e;
-		if (e && e->code == ERR_CANCELLED)
+		if (is_stuck) {
+			*lost += n - i;
 			break;
+		}
 	}
 	io_done(&io);
 	return first;
 }
 
-struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n, size_t *ret_refused)
+struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n, size_t *ret_lost)
 {
 	struct arena *a CLEANUP(arena_drop) = NULL;
 	struct dns_answer *answers;
 	const struct address *to;
-	size_t answers_n, refused = 0;
+	size_t answers_n, lost = 0;
 	struct err *e;
 	int fd;
 
@@ -240,9 +251,9 @@ struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n, si
 	if (connect(fd, &to->any, to->size) < 0)
 		e = datagram_failed(p, strerrordesc_np(errno));
 	else
-		e = send_all(p, fd, v, n, &refused);
+		e = send_all(p, fd, v, n, &lost);
 	close(fd);
-	if (ret_refused)
-		*ret_refused = refused;
+	if (ret_lost)
+		*ret_lost = lost;
 	return e;
 }

@@ -30,9 +30,11 @@ void peer_keep(const struct peer *p, struct link **k);
 /* Opens, sends all of it, keeps. */
 MUST_CHECK struct err *peer_send(const struct peer *p, str data) SUSPENDS;
 
-/* Each as a datagram; ret_refused, if not NULL, counts those that are too long for one. */
+/* Each as a datagram; ret_lost, if not NULL, counts those that are too long for one, and with an
+ * error those that did not arrive, as far as that is known.  What could not be sent for long, or
+ * to nobody, is ERR_INVALID: a queue does not send it again. */
 MUST_CHECK struct err *peer_send_datagrams(const struct peer *p, const str *v, size_t n,
-					   size_t *ret_refused) SUSPENDS;
+					   size_t *ret_lost) SUSPENDS;
 
 /* How a call on its sock ended, in words: "failed to send data to host:port: timeout". */
 struct err *peer_failed(const struct peer *p, const struct link *k, ssize_t end, const char *doing);

@@ -432,7 +432,7 @@ static void deliver(struct queue *q, struct batch *b)
 	if (is_sent)
 		drop_batch(q, b, refused, tell_refused(q, refused));
 	else
-		drop_batch(q, b, b->n, false);
+		drop_batch(q, b, refused ? refused : b->n, false);
 }
 
 static void run_sender(void *p)

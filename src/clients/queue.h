@@ -44,7 +44,8 @@ struct queue_options {
 	struct err *(*send)(const void *conf, const str *entries, size_t n)SUSPENDS;
 
 	/* Instead of it, for servers that refuse an entry and take the others: counts in
-	 * *ret_refused those of a batch that is sent that were refused for good. */
+	 * *ret_refused those of a batch that is sent that were refused for good, and with an
+	 * error those that were lost; 0: all. */
 	struct err *(*send_each)(const void *conf, const str *entries, size_t n,
 				 size_t *ret_refused)SUSPENDS;
 };

@@ -402,6 +402,7 @@ static void sends_datagrams(void)
 	assert_memory_equal(got, "two", 3);
 	close(fd);
 	assert_non_null(peer_send_datagrams(&p, v, 3, &refused)); /* told with the second */
+	assert_int_equal(refused, 2);
 }
 
 static void datagrams_go_one_by_one(void **state)

@@ -503,3 +503,52 @@ def test_a_sink_that_hangs_holds_nobody_up(gateway, origin1, origin):
     start = time.monotonic()
     g.stop()
     assert time.monotonic() - start < patience(9)
+
+
+def test_a_syslog_that_takes_nothing_costs_what_is_told(gateway, origin1, tmp_path):
+    sink = Datagrams(str(tmp_path / 'dev-log'))
+    g = gateway(logged_by(origin1, plugin('syslog')), env={'GIBBON_SYSLOG_SOCKET': str(tmp_path / 'dev-log')})
+    asked = 40
+
+    with g.client() as client:
+        for i in range(asked):
+            assert client.get(f'/{i}').status == 200
+    wait_for(lambda: 'syslog: failed to process entries' in g.log(), 'a word in the log')
+    assert ': timeout' in g.log()
+    got = 0
+    sink.sock.settimeout(0.05)
+
+    def works():
+        nonlocal got, asked
+        try:
+            while sink.one():
+                got += 1
+        except TimeoutError:
+            pass
+        told = re.search(r'syslog: sends again after \d+ s, (\d+) entries were dropped', g.log())
+        if not told:
+            assert g.get('/later').status == 200
+            asked += 1
+        return told and got + int(told[1]) == asked
+    wait_for(works, 'every entry to be there or dropped')
+
+
+def test_sinks_that_accept_and_never_read(gateway, origin1, origin):
+    sink = socket.create_server(('127.0.0.1', 0))
+    port = sink.getsockname()[1]
+    g = gateway(logged_by(
+        origin1, plugin('tcp-log', host='127.0.0.1', port=port),
+        plugin('http-log', http_endpoint=f'http://127.0.0.1:{port}/'),
+        plugin('statsd', host='127.0.0.1', port=port, use_tcp=True, prefix='x' * 4000)),
+        env={'KONG_MAX_QUEUED_BATCHES': '2'})
+
+    def is_told():
+        with g.client() as client:
+            for _ in range(100):
+                assert client.get('/', headers=[('X-Long', 'x' * 7000)]).status == 200
+        return all(f'{name}: queue is full' in g.log() for name in ('tcp-log', 'http-log', 'statsd'))
+    wait_for(is_told, 'full queues')
+    g.stop()
+    for name in ('tcp-log', 'http-log', 'statsd'):
+        assert re.search(rf'{name}: (sends again after \d+ s, )?[1-9]\d* entries were dropped', g.log())
+    sink.close()
