@@ -217,7 +217,9 @@ struct http_headers *req_headers(struct req *r);
 str req_header(const struct req *r, str name);      /* the first, or STR_NONE */
 str req_header_name(const struct req *r, str name); /* that this one has */
 unsigned req_header_count(const struct req *r, str name);
-void req_set_header(struct req *r, str name, str value); /* takes the place of all of that name */
+/* set takes the place of all of that name; bytes that could end a line become %XX, and what
+ * has no name is left out. */
+void req_set_header(struct req *r, str name, str value);
 void req_add_header(struct req *r, str name, str value);
 void req_remove_header(struct req *r, str name);
 
@@ -314,6 +316,7 @@ enum verdict respond(struct req *r, int status, str type, str body);
 /* Fields of the reply.  Before header_filter: those that go into it, whoever makes it. */
 struct http_headers *reply_headers(struct req *r);
 str reply_header(const struct req *r, str name);
+/* As of the request; and Content-Length and Transfer-Encoding stay what they are. */
 void reply_set_header(struct req *r, str name, str value);
 void reply_add_header(struct req *r, str name, str value);
 void reply_remove_header(struct req *r, str name);
@@ -551,6 +554,25 @@ struct req_tries {
 };
 struct req_tries req_tries(const struct req *r);
 
+/* A server that spans are posted to. */
+struct collector {
+	str url;
+	int64_t connect_timeout, send_timeout, read_timeout;
+};
+/* clang-format off */
+#define ROW_COLLECTOR_TIMEOUT_(T, m, name_, ms, help_) \
+	F_INT(T, m, .name = name_, .def = ms, .between = J([0, 2147483646]), .unit = "ms", .help = help_)
+#define ROWS_COLLECTOR(T, m, connect_ms) \
+	ROW_COLLECTOR_TIMEOUT_(T, m.connect_timeout, "connect_timeout", connect_ms, "Time to connect, in milliseconds."), \
+	ROW_COLLECTOR_TIMEOUT_(T, m.send_timeout, "send_timeout", J(5000), "Time to send, in milliseconds."), \
+	ROW_COLLECTOR_TIMEOUT_(T, m.read_timeout, "read_timeout", J(5000), "Time to wait for an answer, in milliseconds.")
+/* clang-format on */
+
+/* Posts to it, for a queue; its certificate is verified.  Statuses from 200 to last_good are good. */
+MUST_CHECK struct err *collector_post(struct arena *a, const struct collector *c,
+				      const struct http_headers *headers, str body, int last_good)
+	SUSPENDS;
+
 /* ---- what plugins keep --------------------------------------------------------------------
 
  * Documents of entities that plugins bring with .is_kept_apart, in the database: found
@@ -605,6 +627,10 @@ size_t node_zone_bytes(str name);
 void reply_as_proxied(struct req *r);
 
 /* ---- gRPC --------------------------------------------------------------------------------- */
+
+/* In prepare(): what a .proto file describes; NULL, and a line in the log, when it cannot be
+ * read (or there is none). */
+const struct proto_set *plugin_proto(struct arena *a, const struct plugin *p, str file);
 
 /* The path that a service of HTTP would get, where strip_path and the service's path have had
  * their effect; one of gRPC gets the request's path, unless req_set_upstream_path() says more. */

@@ -702,6 +702,21 @@ static void remove_one(struct call *c, str key)
 		answer_empty(c, 204);
 }
 
+/* Of plugins Kong reads the row first, unless the body says all that it is read for; then it
+ * has other words for one that is not there. */
+static bool is_read_first(const struct call *c, const struct entity *e)
+{
+	static const char *const names[] = { "name", "route", "service", "consumer" };
+
+	if (strcmp(e->name, "plugins") != 0)
+		return false;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		if (!value_get(c->args, names[i]))
+			return true;
+	}
+	return false;
+}
+
 /* PATCH of what is not there: Kong's words name the key. */
 static struct value *find_to_update(struct call *c, const struct entity *e, str key)
 {
@@ -712,6 +727,10 @@ static struct value *find_to_update(struct call *c, const struct entity *e, str 
 
 	if (doc)
 		return doc;
+	if (err.code == 0 && is_read_first(c, e)) {
+		answer_not_found(c);
+		return NULL;
+	}
 	if (err.code == 0) {
 		fields = one_member(c->a, by_id ? STR("id") : str_of(e->endpoint_key), key);
 		err = (struct db_error){

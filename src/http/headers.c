@@ -2,6 +2,8 @@
 /* Lists of headers, and the lists of members inside their values. */
 #include "http/http.h"
 
+#include "http/priv.h"
+
 /* ---- lists of headers ---------------------------------------------------------- */
 
 const struct http_header *http_get(const struct http_headers *h, enum http_name id)
@@ -119,26 +121,31 @@ struct http_headers http_headers_copy(struct arena *a, const struct http_headers
 	return ret;
 }
 
-static bool is_control(char c)
+static bool is_text(char c)
 {
-	return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f;
+	return ((unsigned char)c >= 0x20 || c == '\t') && c != 0x7f;
 }
 
-str http_escape_value(struct arena *a, str value)
+static bool is_token_char(char c)
+{
+	return http_char_is(c, HTTP_CHAR_TOKEN);
+}
+
+static str escape(struct arena *a, str s, bool (*is_good)(char c))
 {
 	size_t n = 0;
 	char *text, *to;
 
-	for (size_t i = 0; i < value.n; i++)
-		n += is_control(value.s[i]);
+	for (size_t i = 0; i < s.n; i++)
+		n += !is_good(s.s[i]);
 	if (likely(n == 0))
-		return value;
-	text = to = arena_bytes(a, value.n + 2 * n);
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.s[i];
+		return s;
+	text = to = arena_bytes(a, s.n + 2 * n);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
 
-		if (!is_control(value.s[i])) {
-			*to++ = value.s[i];
+		if (is_good(s.s[i])) {
+			*to++ = s.s[i];
 			continue;
 		}
 		*to++ = '%';
@@ -146,6 +153,16 @@ str http_escape_value(struct arena *a, str value)
 		*to++ = "0123456789ABCDEF"[c & 15];
 	}
 	return str_at(text, (size_t)(to - text));
+}
+
+str http_escape_value(struct arena *a, str value)
+{
+	return escape(a, value, is_text);
+}
+
+str http_escape_name(struct arena *a, str name)
+{
+	return escape(a, name, is_token_char);
 }
 
 /* ---- lists of members ------------------------------------------------------------ */

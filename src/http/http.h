@@ -46,6 +46,8 @@ struct http_headers http_headers_copy(struct arena *a, const struct http_headers
 /* A value that can be no line of its own: control bytes but tab as %XX, as OpenResty writes
  * them.  The value itself when it has none. */
 str http_escape_value(struct arena *a, str value);
+/* The same of a name: whatever is no byte of a token. */
+str http_escape_name(struct arena *a, str name);
 
 /* Is token one of the comma-separated members of the value (case ignored)? */
 bool http_list_has(str value, str token);

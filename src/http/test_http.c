@@ -690,9 +690,33 @@ static void words_are_checked(void **state)
 	assert_int_equal(http_reason(299).n, 0);
 }
 
+static void no_name_or_value_is_more_than_one_line(void **state)
+{
+	static const struct {
+		const char *given, *name, *value;
+	} rows[] = {
+		{ "X-Good_1", "X-Good_1", "X-Good_1" },
+		{ "a b:c", "a%20b%3Ac", "a b:c" },
+		{ "a\r\nb: c", "a%0D%0Ab%3A%20c", "a%0D%0Ab: c" },
+		{ "\x7f\t\xe9", "%7F%09%E9", "%7F\t\xe9" },
+		{ "", "", "" },
+	};
+	struct arena *a = arena_new();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		str given = str_of(rows[i].given);
+
+		assert_true(str_is(http_escape_name(a, given), rows[i].name));
+		assert_true(str_is(http_escape_value(a, given), rows[i].value));
+	}
+	arena_drop(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_name_or_value_is_more_than_one_line),
 		cmocka_unit_test(each_rule_of_requests_holds),
 		cmocka_unit_test(it_does_not_matter_how_the_bytes_are_cut),
 		cmocka_unit_test(a_refused_head_shows_only_what_was_read),

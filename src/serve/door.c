@@ -198,14 +198,16 @@ static bool set_host(struct req *r, str name, str value)
 
 void req_set_header(struct req *r, str name, str value)
 {
-	if (!set_host(r, name, value))
-		http_set_str(r->arena, &r->in.headers, name, http_escape_value(r->arena, value));
+	if (name.n && !set_host(r, name, value))
+		http_set_str(r->arena, &r->in.headers, http_escape_name(r->arena, name),
+			     http_escape_value(r->arena, value));
 }
 
 void req_add_header(struct req *r, str name, str value)
 {
-	if (!set_host(r, name, value))
-		http_add(r->arena, &r->in.headers, name, http_escape_value(r->arena, value));
+	if (name.n && !set_host(r, name, value))
+		http_add(r->arena, &r->in.headers, http_escape_name(r->arena, name),
+			 http_escape_value(r->arena, value));
 }
 
 void req_remove_header(struct req *r, str name)

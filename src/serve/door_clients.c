@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plugin door: queues of a configuration, and servers that it names (gibbon/plugin.h). */
+/* The plugin door: what configurations have of their own (queues, servers that they name, .proto
+ * files; gibbon/plugin.h). */
 #include "base/json.h"
 #include "model/plugin_schema.h"
 #include "schema/schema.h"
 #include <gibbon/plugin.h>
 
 #define MS_MOST 1e12 /* more is as good as never */
+#define COLLECTOR_KEEP_MS 60000
 
 struct copying {
 	const struct plugin *plugin;
@@ -98,4 +100,39 @@ str plugin_on_a_line(struct arena *a, str s)
 		copy[i] = '_';
 	}
 	return copy ? str_at(copy, s.n) : s;
+}
+
+struct err *collector_post(struct arena *a, const struct collector *c,
+			   const struct http_headers *headers, str body, int last_good)
+{
+	struct http_answer answer;
+	struct http_call call = {
+		.method = STR("POST"),
+		.url = c->url,
+		.headers = *headers,
+		.body = body,
+		.verify = true,
+		.connect_ms = c->connect_timeout,
+		.send_ms = c->send_timeout,
+		.read_ms = c->read_timeout,
+		.keep_ms = COLLECTOR_KEEP_MS,
+		.may_cut = true,
+	};
+
+	PASS(http_ask(a, &call, &answer));
+	if (answer.status < 200 || answer.status > last_good)
+		return FAIL(ERR_REFUSED, "the collector answered with status %d", answer.status);
+	return NULL;
+}
+
+const struct proto_set *plugin_proto(struct arena *a, const struct plugin *p, str file)
+{
+	const struct proto_set *set = NULL;
+	struct err *e = file.n ? proto_load(a, file, &set) : NULL;
+
+	if (e) {
+		log_err(LOG_ERROR_, e, "%s: proto cannot be used", p->name);
+		err_forget();
+	}
+	return set;
 }

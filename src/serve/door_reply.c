@@ -22,7 +22,7 @@ enum verdict respond(struct req *r, int status, str type, str body)
 	r->run->answer = (struct plugin_answer){
 		.is_given = true,
 		.status = status,
-		.type = type,
+		.type = http_escape_value(r->arena, type),
 		.body = body,
 	};
 	return DONE;
@@ -98,14 +98,25 @@ str reply_header(const struct req *r, str name)
 	return h ? h->value : STR_NONE;
 }
 
+/* How the message is framed is not for plugins to say. */
+static bool is_settable(str name)
+{
+	return name.n && !str_is_ci(name, "Content-Length") &&
+	       !str_is_ci(name, "Transfer-Encoding");
+}
+
 void reply_set_header(struct req *r, str name, str value)
 {
-	http_set_str(r->arena, reply_headers(r), name, value);
+	if (is_settable(name))
+		http_set_str(r->arena, reply_headers(r), http_escape_name(r->arena, name),
+			     http_escape_value(r->arena, value));
 }
 
 void reply_add_header(struct req *r, str name, str value)
 {
-	http_add(r->arena, reply_headers(r), name, value);
+	if (is_settable(name))
+		http_add(r->arena, reply_headers(r), http_escape_name(r->arena, name),
+			 http_escape_value(r->arena, value));
 }
 
 void reply_remove_header(struct req *r, str name)

@@ -52,3 +52,41 @@ def test_a_route_without_service_is_guarded_first(gateway):
     answer = one.get('/', headers=[('k', 'good')])
     assert (answer.status, answer.json()) == (503, {'message': 'no Service found with those values'})
     assert one.get('/', host='x').status == 401
+
+
+@pytest.mark.parametrize('name, sent', [
+    ('X\r\nEvil: 1', 'X%0D%0AEvil%3A%201'), ('a b', 'a%20b'), (':path', '%3Apath'), ('é', '%C3%A9'),
+    (None, None), ('Content-Length', None), ('Transfer-Encoding', None)])
+def test_no_configuration_of_a_name_makes_two_lines_or_another_length(gateway, origin, name, sent):
+    one = gateway(declarative(service(origin(), route(paths=['/'])), plugins=[
+        {'name': 'correlation-id', 'config': {'header_name': name, 'echo_downstream': True}}]))
+    answer = one.get('/')
+    assert answer.status == 200 and answer.get('Evil') is None
+    received = [k for k, _ in answer.json()['headers']]
+    if sent is None:
+        assert '' not in received and answer.body
+    else:
+        assert sent in received and answer.get(sent)
+
+
+def test_no_configuration_of_a_value_makes_two_lines(gateway, origin):
+    one = gateway(declarative(
+        service(origin(), route(paths=['/'])),
+        service(origin(), {**route(paths=['/end']), 'plugins': [
+            {'name': 'request-termination', 'config': {'body': 'x', 'content_type': 'text/plain\r\nEvil: 1'}}]}),
+        plugins=[{'name': 'response-transformer', 'config': {'add': {'headers': ['X-A:b\r\nEvil: 1']}}}]))
+    answer = one.get('/')
+    assert answer.get('X-A') == 'b%0D%0AEvil: 1' and answer.get('Evil') is None
+    answer = one.get('/end')
+    assert answer.get('Content-Type') == 'text/plain%0D%0AEvil: 1' and answer.get('Evil') is None
+
+
+def test_a_plugin_that_is_not_there_is_not_found_in_kong_s_words(gateway):
+    one = gateway(conf={'database': 'sqlite'})
+    header = [('Content-Type', 'application/json')]
+    for key in 'f4aecadc-05c7-11e6-8d41-1f3b3d5fa15c', 'nobody':
+        answer = one.api(f'/plugins/{key}', 'PATCH', headers=header, body=b'{"enabled": false}')
+        assert (answer.status, answer.json()) == (404, {'message': 'Not found'})
+        answer = one.api(f'/plugins/{key}', 'PATCH', headers=header, body=b'{"name": "key-auth",'
+                         b' "route": null, "service": null, "consumer": null}')
+        assert (answer.status, answer.json()['code']) == (404, 6)

@@ -28,12 +28,8 @@ const struct plugin plugin_grpc_gateway;
 static struct err *prepare(struct arena *a, void *conf_)
 {
 	struct conf *conf = conf_;
-	struct err *e = conf->proto.n ? proto_load(a, conf->proto, &conf->set) : NULL;
 
-	if (e) {
-		log_err(LOG_ERROR_, e, "grpc-gateway: proto cannot be used");
-		err_forget();
-	}
+	conf->set = plugin_proto(a, &plugin_grpc_gateway, conf->proto);
 	return NULL;
 }
 

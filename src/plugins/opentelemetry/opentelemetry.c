@@ -10,10 +10,9 @@
 #define ATTEMPTS 10
 
 struct conf {
-	str endpoint;
+	struct collector collector;
 	const struct value *headers, *resource_attributes;
 	int64_t batch_span_count, batch_flush_delay;
-	int64_t connect_timeout, send_timeout, read_timeout;
 
 	struct queue *queue; /* of prepare() */
 };
@@ -27,22 +26,18 @@ struct state {
 const struct plugin plugin_opentelemetry;
 
 /* clang-format off */
-#define TIMEOUT .between = J([0, 2147483646])
-
 #define HEADER_NAME  FIELD(FIELD_STRING, .check = rule_header_name)
 #define HEADER_VALUE FIELD(FIELD_STRING, .is_referenceable = true)
 #define ATTRIBUTE    FIELD(FIELD_STRING, .required = true)
 
 #define T struct conf
 static const struct field conf_fields[] = {
-	F_STR(T, endpoint,            .required = true, .check = rule_url, .help = "URL that spans are posted to, as OTLP over HTTP."),
+	F_STR(T, collector.url,       .name = "endpoint", .required = true, .check = rule_url, .help = "URL that spans are posted to, as OTLP over HTTP."),
 	F_MAP(T, headers,             .keys = HEADER_NAME, .values = HEADER_VALUE, .help = "Headers of these requests."),
 	F_MAP(T, resource_attributes, .keys = ATTRIBUTE, .values = ATTRIBUTE, .help = "Attributes of the resource, with those that it has anyway."),
 	F_INT(T, batch_span_count,    .required = true, .def = J(200), .help = "Spans that are posted together, at most."),
 	F_INT(T, batch_flush_delay,   .required = true, .def = J(3), .unit = "s", .help = "Seconds that spans wait for more."),
-	F_INT(T, connect_timeout,     .def = J(1000), TIMEOUT, .unit = "ms", .help = "Time to connect, in milliseconds."),
-	F_INT(T, send_timeout,        .def = J(5000), TIMEOUT, .unit = "ms", .help = "Time to send, in milliseconds."),
-	F_INT(T, read_timeout,        .def = J(5000), TIMEOUT, .unit = "ms", .help = "Time to wait for an answer, in milliseconds."),
+	ROWS_COLLECTOR(T, collector, J(1000)),
 	F_END
 };
 #undef T
@@ -244,26 +239,12 @@ static struct err *post(const void *conf_, const str *entries, size_t n)
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	const struct conf *conf = conf_;
 	struct buf body CLEANUP(buf_done);
-	struct http_answer answer;
-	struct http_call call = {
-		.method = STR("POST"),
-		.url = conf->endpoint,
-		.verify = true,
-		.connect_ms = conf->connect_timeout,
-		.send_ms = conf->send_timeout,
-		.read_ms = conf->read_timeout,
-		.keep_ms = 60000,
-		.may_cut = true,
-	};
+	struct http_headers headers = { 0 };
 
 	buf_init(&body, 0);
 	put_request(a, &body, conf, entries, n);
-	call.body = buf_str(&body);
-	add_headers(a, &call.headers, conf->headers);
-	PASS(http_ask(a, &call, &answer));
-	if (answer.status != 200)
-		return FAIL(ERR_REFUSED, "the collector answered with status %d", answer.status);
-	return NULL;
+	add_headers(a, &headers, conf->headers);
+	return collector_post(a, &conf->collector, &headers, buf_str(&body), 200);
 }
 
 static struct err *prepare(struct arena *a, void *conf_)

@@ -169,24 +169,6 @@ static struct err *prepare(struct arena *a, void *conf_)
 
 /* ---- fields ------------------------------------------------------------------------------ */
 
-/* How the message is framed is not for configurations to say. */
-static bool is_ours(str name)
-{
-	return str_is_ci(name, "Content-Length") || str_is_ci(name, "Transfer-Encoding");
-}
-
-static void set(struct req *r, str name, str value)
-{
-	if (!is_ours(name))
-		reply_set_header(r, name, value);
-}
-
-static void add(struct req *r, str name, str value)
-{
-	if (!is_ours(name))
-		reply_add_header(r, name, value);
-}
-
 /* All values of the old name take the place of those of the new one. */
 static void rename_field(struct req *r, const struct http_headers *came, const struct pair *p)
 {
@@ -196,9 +178,9 @@ static void rename_field(struct req *r, const struct http_headers *came, const s
 		if (!str_eq_ci(came->v[i].name, p->name))
 			continue;
 		if (is_first)
-			set(r, p->value, came->v[i].value);
+			reply_set_header(r, p->value, came->v[i].value);
 		else
-			add(r, p->value, came->v[i].value);
+			reply_add_header(r, p->value, came->v[i].value);
 		is_first = false;
 	}
 	if (!is_first)
@@ -219,17 +201,17 @@ static void change_fields(struct req *r, const struct conf *conf)
 	list = &conf->replace.fields;
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->v[i].value.s && http_get_str(&came, list->v[i].name))
-			set(r, list->v[i].name, list->v[i].value);
+			reply_set_header(r, list->v[i].name, list->v[i].value);
 	}
 	list = &conf->add.fields;
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->v[i].value.s && !http_get_str(&came, list->v[i].name))
-			set(r, list->v[i].name, list->v[i].value);
+			reply_set_header(r, list->v[i].name, list->v[i].value);
 	}
 	list = &conf->append.fields;
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->v[i].value.s)
-			add(r, list->v[i].name, list->v[i].value);
+			reply_add_header(r, list->v[i].name, list->v[i].value);
 	}
 }
 

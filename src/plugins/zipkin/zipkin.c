@@ -17,7 +17,8 @@ struct static_tag {
 };
 
 struct conf {
-	str local_service_name, http_endpoint;
+	str local_service_name;
+	struct collector collector;
 	double sample_ratio;
 	str default_service_name;
 	bool include_credential;
@@ -25,7 +26,6 @@ struct conf {
 	str header_type, default_header_type, tags_header;
 	struct records static_tags;
 	str http_span_name;
-	int64_t connect_timeout, send_timeout, read_timeout;
 	str http_response_header_for_traceid, phase_duration_flavor;
 
 	/* Of prepare(). */
@@ -61,8 +61,6 @@ static const char *check_tags(struct arena *a, const struct value *v)
 
 /* clang-format off */
 
-#define TIMEOUT .between = J([0, 2147483646])
-
 #define T struct static_tag
 static const struct field tag_fields[] = {
 	F_STR(T, name,  .required = true, .not_one_of = J(["error", "http.method", "http.path", "http.status_code", "kong.balancer.state", "kong.balancer.try", "kong.consumer", "kong.credential", "kong.node.id", "kong.route", "kong.service", "lc", "peer.hostname"]), .help = "Name of the tag."),
@@ -75,7 +73,7 @@ static const struct field tag_fields[] = {
 #define T struct conf
 static const struct field conf_fields[] = {
 	F_STR(T,  local_service_name,   .required = true, .def = J("kong"), .help = "Name of the gateway in the spans."),
-	F_STR(T,  http_endpoint,        .check = rule_url, .help = "Where spans are posted to; without it headers alone go on."),
+	F_STR(T,  collector.url,        .name = "http_endpoint", .check = rule_url, .help = "Where spans are posted to; without it headers alone go on."),
 	F_NUM(T,  sample_ratio,         .def = J(0.001), .between = J([0, 1]), .help = "Share of requests that are traced when their headers do not say."),
 	F_STR(T,  default_service_name, .help = "Name of services that have none."),
 	F_BOOL(T, include_credential,   .required = true, .def = J(true), .help = "Whether spans have the id of the credential."),
@@ -85,9 +83,7 @@ static const struct field conf_fields[] = {
 	F_STR(T,  tags_header,          .required = true, .def = J("Zipkin-Tags"), .help = "Header of requests with tags for their span."),
 	F_RECORDS(T, static_tags,       .elements = TAG, .check = check_tags, .help = "Tags of each request's span."),
 	F_STR(T,  http_span_name,       .required = true, .def = J("method"), .one_of = J(["method", "method_path"]), .help = "What spans are called."),
-	F_INT(T,  connect_timeout,      .def = J(2000), TIMEOUT, .unit = "ms", .help = "Time to connect, in milliseconds."),
-	F_INT(T,  send_timeout,         .def = J(5000), TIMEOUT, .unit = "ms", .help = "Time to send, in milliseconds."),
-	F_INT(T,  read_timeout,         .def = J(5000), TIMEOUT, .unit = "ms", .help = "Time to wait for an answer, in milliseconds."),
+	ROWS_COLLECTOR(T, collector, J(2000)),
 	F_STR(T,  http_response_header_for_traceid, .help = "Header of replies that has the trace's id."),
 	F_STR(T,  phase_duration_flavor, .required = true, .def = J("annotations"), .one_of = J(["annotations", "tags"]), .help = "How the phases' times are told."),
 	F_END
@@ -105,17 +101,7 @@ static struct err *post(const void *conf_, const str *entries, size_t n)
 	struct arena *a CLEANUP(arena_drop) = arena_new();
 	const struct conf *conf = conf_;
 	struct buf body CLEANUP(buf_done);
-	struct http_answer answer;
-	struct http_call call = {
-		.method = STR("POST"),
-		.url = conf->http_endpoint,
-		.verify = true,
-		.connect_ms = conf->connect_timeout,
-		.send_ms = conf->send_timeout,
-		.read_ms = conf->read_timeout,
-		.keep_ms = 60000,
-		.may_cut = true,
-	};
+	struct http_headers headers = { 0 };
 
 	buf_init(&body, 0);
 	for (size_t i = 0; i < n; i++) {
@@ -123,12 +109,8 @@ static struct err *post(const void *conf_, const str *entries, size_t n)
 		buf_add_str(&body, entries[i]);
 	}
 	buf_add_char(&body, ']');
-	call.body = buf_str(&body);
-	http_add(a, &call.headers, STR("Content-Type"), STR("application/json"));
-	PASS(http_ask(a, &call, &answer));
-	if (answer.status < 200 || answer.status > 299)
-		return FAIL(ERR_REFUSED, "the collector answered with status %d", answer.status);
-	return NULL;
+	http_add(a, &headers, STR("Content-Type"), STR("application/json"));
+	return collector_post(a, &conf->collector, &headers, buf_str(&body), 299);
 }
 
 static struct err *prepare(struct arena *a, void *conf_)
@@ -145,7 +127,7 @@ static struct err *prepare(struct arena *a, void *conf_)
 	conf->default_form = trace_form_of(conf->default_header_type);
 	conf->ignores = str_is(conf->header_type, "ignore");
 	conf->has_annotations = str_is(conf->phase_duration_flavor, "annotations");
-	if (conf->http_endpoint.n)
+	if (conf->collector.url.n)
 		conf->queue = plugin_queue(&plugin_zipkin, a, conf, &o);
 	return NULL;
 }
