@@ -6,6 +6,7 @@ import pytest
 
 from harness import config, otlp
 from harness.config import declarative, route, service
+from harness.h2 import H2
 from harness.origin import ok
 from harness.ports import free_port
 from harness.postgres import Postgres
@@ -120,6 +121,17 @@ def test_zipkin_is_silent_about_what_is_not_sampled(gateway, origin, collector):
     assert sent(answer, 'b3').endswith('-0-' + sent(answer, 'b3')[-16:])
     assert one.get('/').status == 200
     zipkin_spans(collector, 3)
+
+
+def test_zipkin_says_what_was_spoken(gateway, origin, collector):
+    one = gateway(declarative(service(origin(), route(paths=['/'])), plugins=[zipkin(collector)]),
+                  start=False)
+    one.write_conf(proxy_listen=f'127.0.0.1:{one.proxy} http2')
+    one.start()
+    with H2(one.proxy) as client:
+        client.request(1, path='/two')
+        assert client.answer(1)[0] == 200
+    assert zipkin_spans(collector, 3)[2]['tags']['http.protocol'] == 'HTTP/2'
 
 
 def test_zipkin_shows_requests_without_a_route(gateway, collector):

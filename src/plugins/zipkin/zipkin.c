@@ -499,7 +499,7 @@ static void add_head(struct making *m, struct value *tags)
 	set(m, tags, "http.method", in->method_name);
 	set(m, tags, "http.host", req_host(r));
 	set(m, tags, "http.path", req_path(r));
-	set(m, tags, "http.protocol", in->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+	set(m, tags, "http.protocol", in->is_h2 ? STR("HTTP/2") : http_version(in));
 }
 
 static void add_rewrite(struct making *m, struct value *tags, struct value *annotations)
