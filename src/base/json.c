@@ -165,7 +165,7 @@ static struct value *convert(struct arena *a, json_t *j)
 	return value_null(a);
 }
 
-struct err *json_parse(struct arena *a, str text, struct value **ret)
+static struct err *parse(struct arena *a, str text, size_t flags, struct value **ret)
 {
 	CLEANUP(arena_drop) struct arena *local = arena_new();
 	json_error_t e;
@@ -176,13 +176,23 @@ struct err *json_parse(struct arena *a, str text, struct value **ret)
 	PASS(prepare(local, text, &prepared));
 	parsing = local;
 	j = json_loadb(prepared.n ? prepared.s : "", prepared.n,
-		       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+		       flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
 	parsing = NULL;
 	if (!j)
 		return FAIL(ERR_INVALID, "line %d, column %d: %s", e.line > 0 ? e.line : 1,
 			    e.column > 0 ? e.column : 1, e.text);
 	*ret = convert(a, j);
 	return NULL;
+}
+
+struct err *json_parse(struct arena *a, str text, struct value **ret)
+{
+	return parse(a, text, JSON_REJECT_DUPLICATES, ret);
+}
+
+struct err *json_parse_passing(struct arena *a, str text, struct value **ret)
+{
+	return parse(a, text, 0, ret);
 }
 
 /* -- the writer -- */

@@ -10,6 +10,10 @@
  * LIMIT_JSON_DEPTH.  The error says line and column. */
 MUST_CHECK struct err *json_parse(struct arena *a, str text, struct value **ret);
 
+/* The same of what passes through: of a key that comes again the last value counts, as most
+ * readers have it, so that nobody hides a member from a change by naming it twice. */
+MUST_CHECK struct err *json_parse_passing(struct arena *a, str text, struct value **ret);
+
 enum json_style {
 	JSON_COMPACT = 0,
 	JSON_SORTED = 1, /* keys in byte order */

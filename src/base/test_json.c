@@ -155,9 +155,25 @@ static void texts_survive_wherever_they_need_care(void **state)
 	}
 }
 
+static void of_a_key_that_comes_twice_the_last_counts_in_what_passes(void **state)
+{
+	struct arena *a = arena_new();
+	str text = STR("{\"a\":1,\"b\":2,\"a\":{\"c\":3,\"c\":4}}");
+	struct value *v = NULL;
+
+	(void)state;
+	assert_non_null(json_parse(a, text, &v));
+	assert_null(json_parse_passing(a, text, &v));
+	assert_true(str_is(json_text(a, v, JSON_SORTED), "{\"a\":{\"c\":4},\"b\":2}"));
+	assert_non_null(json_parse_passing(a, STR("{\"a\":1"), &v));
+	arena_drop(&a);
+	err_forget();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_a_key_that_comes_twice_the_last_counts_in_what_passes),
 		cmocka_unit_test(texts_survive_wherever_they_need_care),
 		cmocka_unit_test(text_comes_back_in_normal_form),
 		cmocka_unit_test(broken_text_is_refused_with_its_place),

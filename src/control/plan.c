@@ -52,6 +52,14 @@ static bool is_for(const struct plugin_config *c, enum subsystem subsystem)
 	return false;
 }
 
+static struct err *check_enabled(str name)
+{
+	if (plugin_find(name))
+		return NULL;
+	return err_hint(FAIL(ERR_INVALID, STRF " plugin is in use but not enabled", STRV(name)),
+			"Add it to the property plugins, or take it out of the configuration.");
+}
+
 static struct err *make_instance(struct planner *p, const struct plugin_config *c,
 				 struct plugin_instance **ret)
 {
@@ -59,11 +67,6 @@ static struct err *make_instance(struct planner *p, const struct plugin_config *
 
 	i->plugin = plugin_find(c->name);
 	i->entity = c;
-	if (!i->plugin)
-		return err_hint(
-			FAIL(ERR_INVALID, STRF " plugin is in use but not enabled", STRV(c->name)),
-			"Add it to the property plugins, or take it out of the "
-			"configuration.");
 	i->conf = arena_zalloc(p->a, i->plugin->conf_size);
 	schema_decode(p->a, plugin_schema_config(c->name), c->config, i->conf);
 	if (i->plugin->prepare)
@@ -139,6 +142,7 @@ struct err *planner_new(struct arena *a, struct arena *scratch, const struct con
 		const struct plugin_config *c = &config->plugins.v[i];
 		struct plugin_instance *made = NULL;
 
+		PASS(check_enabled(c->name)); /* those that do not run, too */
 		if (!c->enabled || !is_for(c, subsystem))
 			continue;
 		PASS(make_instance(p, c, &made));

@@ -49,7 +49,7 @@ void args_append(struct arena *a, struct value *args, str name, struct value *v)
 static void read_json(struct arena *a, str body, struct body_args *ret)
 {
 	struct value *v;
-	struct err *e = json_parse(a, body, &v);
+	struct err *e = json_parse_passing(a, body, &v);
 
 	if (!e && v->kind == VALUE_OBJECT) {
 		ret->kind = BODY_JSON;

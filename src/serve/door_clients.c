@@ -6,7 +6,7 @@
 #include "schema/schema.h"
 #include <gibbon/plugin.h>
 
-#define MS_MOST 1e12 /* more is as good as never */
+#define MS_MOST           1e12 /* more is as good as never */
 #define COLLECTOR_KEEP_MS 60000
 
 struct copying {

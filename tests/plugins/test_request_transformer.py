@@ -91,6 +91,11 @@ def test_json(ask, coded):
     assert int(seen.get('Content-Length')) == len(seen.body) and not seen.all('Transfer-Encoding')
 
 
+def test_no_member_hides_by_coming_twice(ask):
+    seen = ask('POST', '/all', JSON, body=b'{"gone":1,"there":"a","gone":2,"there":"b"}')
+    assert json.loads(seen.body) == {'there': '2', 'added': ['1', '2']}
+
+
 def test_forms(ask):
     assert ask('POST', '/all', FORM, body=b'gone=1&old=a+b&there&k=%C3%A9').body == \
         b'new=a%20b&there=2&k=%C3%A9&added=1&added=2'

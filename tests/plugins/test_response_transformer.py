@@ -24,6 +24,7 @@ def transformed(module_gateway, module_origin):
     origin.on('/text', reply(b'{"a":1}', 'text/plain'))
     origin.on('/broken', reply(b'{"a":1'))
     origin.on('/chunked', CHUNKED)
+    origin.on('/twice', reply(b'{"a":1,"b":"two","a":2}'))
     origin.on('/big', reply(BIG))
     return module_gateway(declarative(service(origin, {
         **route(paths=['/'], strip_path=False),
@@ -42,6 +43,10 @@ def test_headers_and_members_are_changed(transformed):
     assert answer.all('X-New') == ['1', '2']
     assert answer.all('X-Old') == answer.all('X-Gone') == []
     assert answer.all('X-Added') == ['yes', 'again']
+
+
+def test_no_member_hides_by_coming_twice(transformed):
+    assert transformed.get('/twice').json() == {'b': 3, 'c': True, 'd': ['e']}
 
 
 def test_a_body_in_pieces_is_changed_as_a_whole(transformed):

@@ -90,3 +90,16 @@ def test_a_plugin_that_is_not_there_is_not_found_in_kong_s_words(gateway):
         answer = one.api(f'/plugins/{key}', 'PATCH', headers=header, body=b'{"name": "key-auth",'
                          b' "route": null, "service": null, "consumer": null}')
         assert (answer.status, answer.json()['code']) == (404, 6)
+
+
+@pytest.mark.parametrize('enabled', ['true', 'false'])
+def test_a_database_with_a_plugin_that_is_not_enabled_stops_the_start(gateway, enabled):
+    one = gateway(conf={'database': 'sqlite'})
+    done = one.api('/plugins', 'POST', headers=[('Content-Type', 'application/json')],
+                   body=b'{"name": "key-auth", "enabled": %s}' % enabled.encode())
+    assert done.status == 201
+    one.stop()
+    one.write_conf(plugins='off')
+    done = one.cli('start', timeout=20)
+    assert done.returncode != 0
+    assert 'key-auth plugin is in use but not enabled' in done.stdout + done.stderr + one.log()

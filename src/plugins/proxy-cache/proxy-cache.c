@@ -215,7 +215,7 @@ static enum verdict answer(struct req *r, const struct parcel *p)
 	}
 	for (unsigned i = 0; i < fields.n; i++) {
 		if (is_replayed(a, &fields.v[i], is_head))
-			reply_add_header(r, fields.v[i].name, fields.v[i].value);
+			http_add(a, reply_headers(r), fields.v[i].name, fields.v[i].value);
 	}
 	reply_set_header(r, STR("Age"),
 			 str_fmt(a, "%lld", (long long)(clock_wall_s() - head.at_s)));

@@ -44,13 +44,14 @@ static struct req *exchange(const char *conf_text, const char *method, const cha
 	r->run->has_reply = true;
 	r->status = 200;
 	for (unsigned i = 0; i < r->run->early.n; i++)
-		reply_set_header(r, r->run->early.v[i].name, r->run->early.v[i].value);
+		http_set_str(req_arena(r), reply_headers(r), r->run->early.v[i].name,
+			     r->run->early.v[i].value);
 	while (str_next(&rest, '\n', &line)) {
 		ptrdiff_t colon = str_find(line, ':', 0);
 
 		if (colon > 0)
-			reply_add_header(r, str_part(line, 0, (size_t)colon),
-					 str_trim(str_from(line, (size_t)colon + 1)));
+			http_add(req_arena(r), reply_headers(r), str_part(line, 0, (size_t)colon),
+				 str_trim(str_from(line, (size_t)colon + 1)));
 	}
 	p->on[PHASE_HEADER_FILTER](r, conf);
 	r->run->piece = str_of(body);

@@ -669,7 +669,7 @@ static bool change_members(struct work *w, struct value *v)
 static void change_json(struct work *w, str body)
 {
 	struct value *v = value_object(w->a);
-	struct err *e = body.n ? json_parse(w->a, body, &v) : NULL;
+	struct err *e = body.n ? json_parse_passing(w->a, body, &v) : NULL;
 
 	if (e || v->kind != VALUE_OBJECT) {
 		err_forget();

@@ -273,7 +273,7 @@ static str changed(struct req *r, str body, const struct conf *conf)
 
 	if (body.n == 0)
 		return body;
-	e = json_parse(req_arena(r), body, &v);
+	e = json_parse_passing(req_arena(r), body, &v);
 	if (e) {
 		log_warn("body transform failed: failed parsing json body");
 		err_forget();

@@ -12,7 +12,7 @@ static struct req *reply_with(const char *type)
 	r = test_request("GET", "/", "");
 	r->run->has_reply = true;
 	reply_add_header(r, STR("Content-Type"), str_of(type));
-	reply_add_header(r, STR("Content-Length"), STR("99"));
+	http_add(req_arena(r), reply_headers(r), STR("Content-Length"), STR("99"));
 	reply_add_header(r, STR("X-A"), STR("1"));
 	reply_add_header(r, STR("X-A"), STR("2"));
 	reply_add_header(r, STR("X-B"), STR("3"));
