@@ -3,6 +3,7 @@
 becomes of the request.  The plugins are probes that say where they have been."""
 import itertools
 import json
+import subprocess
 
 import pytest
 
@@ -11,7 +12,7 @@ from harness.config import declarative, route, service
 from harness.origin import ok
 from harness.plugin_objects import PluginObjects
 from harness.ports import free_port
-from harness.waits import wait_for
+from harness.waits import patience, wait_for
 
 PLUGIN_FIELDS = ('enabled', 'protocols', 'route', 'service', 'consumer')
 
@@ -369,3 +370,98 @@ def test_what_a_handler_asks_over_http_has_a_span(gateway, origin, probes):
     for s in (good, bad):
         assert s['kind'] == 3 and s['parent_id'] == root['span_id']
         assert root['start'] <= s['start'] <= s['end'] <= root['end']
+
+
+# ---- the certificate phase ------------------------------------------------------------------------
+
+CERTIFIER = r'''
+/* Shows its own certificate to those who ask for a name, after it has asked a server. */
+#include <gibbon/plugin.h>
+
+struct conf {
+	str name, cert, key, url;
+};
+
+#define T struct conf
+static const struct field conf_fields[] = {
+	F_STR(T, name, .required = true, .help = "Who is shown it."),
+	F_STR(T, cert, .help = "In PEM."),
+	F_STR(T, key, .help = "In PEM."),
+	F_STR(T, url, .help = "What is asked before."),
+	F_END
+};
+#undef T
+
+static enum verdict on_certificate(struct req *r, const void *conf_)
+{
+	const struct conf *conf = conf_;
+	struct http_call call = { .url = conf->url };
+	struct http_answer answer;
+	struct err *e = conf->url.n ? http_ask(req_arena(r), &call, &answer) : NULL;
+	str sni = req_sni(r), ip = req_client_ip(r);
+
+	if (!e && str_eq(sni, conf->name))
+		e = req_use_certificate(r, conf->cert, conf->key);
+	if (e)
+		log_err(LOG_ERROR_, e, "no certificate of its own");
+	else
+		log_notice("a handshake for \"" STRF "\" from " STRF, STRV(sni), STRV(ip));
+	err_forget();
+	return NEXT;
+}
+
+static const struct plugin certifier = {
+	.name = "certifier",
+	.help = "Shows a certificate of its own.",
+	.priority = 1,
+	.conf = conf_fields,
+	.conf_size = sizeof(struct conf),
+	.protocols = PROTOCOLS_ALL,
+	.on = { [PHASE_CERTIFICATE] = on_certificate },
+};
+PLUGIN_MODULE(certifier);
+'''
+
+
+@pytest.fixture(scope='module')
+def certifier(tmp_path_factory):
+    built = PluginObjects(tmp_path_factory).build(source=CERTIFIER)
+    (built / 'hello.so').rename(built / 'certifier.so')
+    return {'plugins': 'bundled,certifier', 'plugin_path': str(built)}
+
+
+def names_shown(port, sni):
+    """The names in the certificate that a handshake shows."""
+    pem = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-servername', sni],
+                         input='', capture_output=True, text=True, timeout=patience(20)).stdout
+    said = subprocess.run(['openssl', 'x509', '-noout', '-subject', '-ext', 'subjectAltName'], input=pem,
+                          capture_output=True, text=True).stdout
+    return said
+
+
+def test_a_plugin_chooses_the_certificate_of_a_handshake(gateway, origin, certs, certifier):
+    own, asked, stream_port = certs.make('own.test'), origin(), free_port()
+    asked.on('/slow', lambda c, r: c.send(ok(b'')))
+    config = {'name': 'certifier', 'protocols': ['http', 'https', 'tls'], 'config': {
+        'name': 'own.test', 'cert': own.cert, 'key': own.key,
+        'url': f'http://127.0.0.1:{asked.port}/slow'}}
+    g = gateway(declarative(
+        service(origin(), route(paths=['/'])),
+        {'name': 'tcp', 'url': f'tcp://127.0.0.1:{origin().port}', 'routes': [
+            {'name': 's', 'protocols': ['tls'], 'snis': ['own.test']}]},
+        plugins=[config]), conf={**certifier, 'stream_listen': f'127.0.0.1:{stream_port} ssl'})
+    assert 'own.test' in names_shown(g.proxy_tls, 'own.test')
+    assert 'own.test' not in names_shown(g.proxy_tls, 'other.test')
+    assert 'own.test' in names_shown(stream_port, 'own.test')
+    assert g.get_tls('/', sni='own.test').status == 200
+    assert 'a handshake for "own.test" from 127.0.0.1' in g.log()
+    assert 'a handshake for "other.test"' in g.log()
+    assert len(asked.requests) >= 4
+
+
+def test_a_certificate_that_cannot_be_used_leaves_the_configured_one(gateway, origin, certs, certifier):
+    own = certs.make('own.test')
+    g = gateway(declarative(service(origin(), route(paths=['/'])), plugins=[{'name': 'certifier', 'config': {
+        'name': 'own.test', 'cert': own.cert, 'key': 'none'}}]), conf=certifier)
+    assert g.get_tls('/', sni='own.test').status == 200
+    assert 'no certificate of its own' in g.log()

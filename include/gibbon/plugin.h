@@ -6,7 +6,7 @@
  * lines on the request's own fiber: what is marked SUSPENDS waits and goes on below.
  * A handler lets the request go on (NEXT) or has answered it (DONE, by respond_*()).
  *
- *	rewrite -> [route] -> access -> [upstream] -> response -> header_filter
+ *	(certificate ->) rewrite -> [route] -> access -> [upstream] -> response -> header_filter
  *	                                              -> body_filter -> log
  *
  * rewrite sees every request, and only plugins that are configured for everybody.
@@ -74,7 +74,7 @@ struct cidr; /* an IP network */
 enum verdict { NEXT, DONE };
 
 enum phase {
-	PHASE_CERTIFICATE, /* of TLS handshakes: kept for later */
+	PHASE_CERTIFICATE, /* of a TLS handshake: see req_sni() */
 	PHASE_PREREAD,     /* of TCP, TLS and UDP sessions: what access is of requests */
 	PHASE_REWRITE,
 	PHASE_ACCESS,
@@ -204,6 +204,14 @@ uint16_t req_port(const struct req *r);                 /* that it came to */
 uint16_t req_client_port(const struct req *r);
 bool req_client_is_in(const struct req *r, const struct cidr *network); /* of network_new */
 bool req_client_is_local(const struct req *r); /* over a Unix socket, so without address */
+
+/* In certificate, which sees every handshake and only plugins that are configured for everybody:
+ * there is no request yet, but an address and the name that the client asks for (lower case,
+ * or empty).  Once one says DONE, no other is asked. */
+str req_sni(const struct req *r); /* in all phases; empty without TLS */
+/* What the client is shown instead of the certificate that the configuration has for it. */
+MUST_CHECK struct err *req_use_certificate(struct req *r, str cert_pem, str key_pem);
+
 str req_server_ip(const struct req *r);
 int req_loop(const struct req *r);               /* 0 .. plugin_node()->loops - 1 */
 uint64_t req_connection(const struct req *r);    /* its number, of the worker */

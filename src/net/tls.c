@@ -173,6 +173,10 @@ static struct err *handshake(struct sock *s, deadline until)
 			t->is_up = true;
 			return NULL;
 		}
+		if (result < 0 && SSL_want_x509_lookup(t->ssl)) {
+			t->context->ask(t->pick_arg ? t->pick_arg : t->context->pick_arg);
+			continue;
+		}
 		end = outcome(s, result, &want);
 		if (end == NET_AGAIN)
 			end = sock_wait(s, want, until);

@@ -34,8 +34,11 @@ void tls_store_drop(struct tls_store **s);
 enum { TLS_1_0 = 1, TLS_1_1 = 2, TLS_1_2 = 4, TLS_1_3 = 8 };
 
 /* Picks certificates for a server name ("" when the client sent none): sets up
- * to two (RSA and ECDSA) borrowed pointers, returns how many. Must not suspend. */
+ * to two (RSA and ECDSA) borrowed pointers, returns how many. Must not suspend; TLS_PICK_ASK
+ * has it called again after the context's `ask`, on the fiber that handshakes. */
+enum { TLS_PICK_ASK = -1 };
 typedef int tls_pick_fn(void *arg, str sni, struct tls_cert *ret[2]);
+typedef void tls_ask_fn(void *arg) SUSPENDS;
 
 struct tls_server_options {
 	unsigned protocols; /* TLS_1_2 | TLS_1_3 */
@@ -48,6 +51,7 @@ struct tls_server_options {
 	struct tls_cert *certs[2]; /* defaults; held by the context */
 	tls_pick_fn *pick;         /* NULL: always the defaults */
 	void *pick_arg;
+	tls_ask_fn *ask; /* NULL: nobody is asked */
 };
 MUST_CHECK struct err *tls_context_server(const struct tls_server_options *o,
 					  struct tls_context **ret);

@@ -137,6 +137,8 @@ static int on_cert(SSL *ssl, void *context)
 	struct tls_cert *picked[2] = { NULL, NULL };
 	int n = c->pick(t->pick_arg ? t->pick_arg : c->pick_arg, str_at(t->sni, t->sni_n), picked);
 
+	if (n == TLS_PICK_ASK && c->ask)
+		return -1; /* SSL_ERROR_WANT_X509_LOOKUP */
 	if (n <= 0)
 		return 1;
 	SSL_certs_clear(ssl);
@@ -225,6 +227,7 @@ struct err *tls_context_server(const struct tls_server_options *o, struct tls_co
 	SSL_CTX_set_tlsext_servername_callback(c->ssl, on_server_name);
 	c->pick = o->pick;
 	c->pick_arg = o->pick_arg;
+	c->ask = o->ask;
 	if (c->pick)
 		SSL_CTX_set_cert_cb(c->ssl, on_cert, c);
 	PASS(set_alpn(c, &o->alpn));

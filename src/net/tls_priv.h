@@ -24,6 +24,7 @@ struct tls_context {
 	atomic_int holders;
 	SSL_CTX *ssl;
 	tls_pick_fn *pick;
+	tls_ask_fn *ask;
 	void *pick_arg;
 	struct tls_cert *certs[2]; /* for the server: the defaults */
 	unsigned char *alpn;       /* as on the wire: length, name, length, name */

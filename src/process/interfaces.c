@@ -477,7 +477,7 @@ static struct err *open_face(struct arena *a, const struct worker_start *start, 
 		PASS(open_server_tls(s, SUBSYSTEM_HTTP,
 				     is_admin ? "admin_ssl_cert" : "status_ssl_cert",
 				     is_admin ? &s->admin_ssl_certs : &s->status_ssl_certs, NULL,
-				     false, &f->tls));
+				     NULL, false, &f->tls));
 	o.tls = f->tls;
 	PASS(open_access_log(a, s, is_admin ? "admin_access_log" : "status_access_log",
 			     is_admin ? &s->admin_access : &s->status_access, 1, &f->log));

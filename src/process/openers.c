@@ -40,7 +40,8 @@ struct err *open_access_log(struct arena *a, const struct settings *s, const cha
 
 struct err *open_server_tls(const struct settings *s, enum subsystem subsystem,
 			    const char *property, const struct setting_certs *certs,
-			    tls_pick_fn *pick, bool has_h2, struct tls_context **ret)
+			    tls_pick_fn *pick, tls_ask_fn *ask, bool has_h2,
+			    struct tls_context **ret)
 {
 	bool is_http = subsystem == SUBSYSTEM_HTTP;
 	const struct tls_tuning *t = is_http ? &s->http_tls : &s->stream_tls;
@@ -55,6 +56,7 @@ struct err *open_server_tls(const struct settings *s, enum subsystem subsystem,
 		.dhparam_pem = t->dhparam,
 		.alpn = { has_h2 ? names : names + 1, has_h2 ? 2 : is_http },
 		.pick = pick,
+		.ask = ask,
 	};
 	struct err *e = NULL;
 

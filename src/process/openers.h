@@ -13,7 +13,8 @@ MUST_CHECK struct err *open_access_log(struct arena *a, const struct settings *s
 				       const char *property, const struct setting_log *l, int loops,
 				       struct access_log **ret);
 
-/* TLS with these default certificates, as HTTP's or streams' settings say; pick may be NULL. */
+/* TLS with these default certificates, as HTTP's or streams' settings say; pick and ask may be NULL. */
 MUST_CHECK struct err *open_server_tls(const struct settings *s, enum subsystem subsystem,
 				       const char *property, const struct setting_certs *certs,
-				       tls_pick_fn *pick, bool has_h2, struct tls_context **ret);
+				       tls_pick_fn *pick, tls_ask_fn *ask, bool has_h2,
+				       struct tls_context **ret);

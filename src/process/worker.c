@@ -347,19 +347,11 @@ static void watch_signals(void *p)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static int pick_certs(void *p, str sni, struct tls_cert *ret[2])
-{
-	struct client *c = p;
-	struct snapshot *s = current_peek(c->proxy->shared->current, c->proxy->index);
-
-	return s ? snapshot_certs(s, sni, ret) : 0;
-}
-
 static struct err *open_tls(struct worker *w, enum subsystem subsystem, bool has_h2,
 			    struct tls_context **ret)
 {
 	return open_server_tls(w->settings, subsystem, "ssl_cert", &w->settings->ssl_certs,
-			       pick_certs, has_h2, ret);
+			       client_certs, client_ask, has_h2, ret);
 }
 
 static struct err *start_dns(struct worker *w)

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/h2.h"
-#include "serve/req.h"
+#include "serve/phases.h"
 #include "serve/tunnel.h"
 
 /* Most heads fit in here, and are read straight into the request's arena: while the
@@ -35,6 +35,7 @@ void client_close(struct client *c)
 	}
 	h2_drop(&c->h2);
 	sock_close(&c->sock);
+	tls_cert_drop(&c->cert);
 	put_block(c);
 	list_remove(&c->link);
 	counters_add(p->shared->counters, p->index, COUNTER_ACTIVE, -1);
@@ -409,6 +410,41 @@ enum net_end client_hear_proxy(struct client *c, deadline until)
 	if (end == NET_FAILED)
 		log_error("client %s sent no PROXY header on " STRF, ip, STRV(c->listener->text));
 	return end;
+}
+
+static const struct plan *plan_of(const struct client *c, const struct snapshot *s)
+{
+	return c->is_session ? s->stream_plan : s->plan;
+}
+
+int client_certs(void *p, str sni, struct tls_cert *ret[2])
+{
+	struct client *c = p;
+	struct snapshot *s = current_peek(c->proxy->shared->current, c->proxy->index);
+
+	ret[0] = c->cert;
+	if (c->cert)
+		return 1;
+	if (s && !c->is_asked && plan_has(plan_of(c, s), PHASE_CERTIFICATE))
+		return TLS_PICK_ASK;
+	return s ? snapshot_certs(s, sni, ret) : 0;
+}
+
+void client_ask(void *p)
+{
+	static const struct stream_facts none;
+	struct client *c = p;
+	struct arena *a = arena_new();
+	struct req *r = req_new(c, a);
+
+	c->is_asked = true;
+	r->stream = c->is_session ? &none : NULL;
+	real_ip(r);
+	r->snap = current_hold(c->proxy->shared->current, c->proxy->index);
+	plugins_certificate(r);
+	if (r->snap)
+		current_release(r->snap, c->proxy->index);
+	arena_drop(&a);
 }
 
 bool client_handshake(struct client *c, struct tls_context *tls, deadline until)

@@ -39,7 +39,10 @@ struct client {
 	bool is_trusted;           /* peer is one of trusted_ips */
 	bool is_greeted;           /* PROXY header and handshake are behind it */
 	bool is_tls;
-	bool likes_blocks; /* its last head came with more behind it, or was long */
+	bool is_session;       /* of TCP or TLS, not of HTTP */
+	bool is_asked;         /* plugins were, which certificate it gets ... */
+	struct tls_cert *cert; /* ... and said this one; or NULL */
+	bool likes_blocks;     /* its last head came with more behind it, or was long */
 	bool is_parked;
 	bool is_over; /* the last of its streams closes it */
 };
@@ -52,6 +55,10 @@ struct client *client_new(struct proxy *p, const struct listener *l, int fd,
 /* What may come before all else; false: the client is to be closed, and the log knows why. */
 enum net_end client_hear_proxy(struct client *c, deadline until) SUSPENDS;
 bool client_handshake(struct client *c, struct tls_context *tls, deadline until) SUSPENDS;
+
+/* Which certificates it is shown; to be asked anew after client_ask() with TLS_PICK_ASK. */
+tls_pick_fn client_certs;
+tls_ask_fn client_ask;
 
 const struct address *client_local(struct client *c); /* the address that it came to */
 

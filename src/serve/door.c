@@ -99,6 +99,23 @@ uint16_t req_port(const struct req *r)
 	return r->client->listener->port;
 }
 
+str req_sni(const struct req *r)
+{
+	const struct tls *tls = client_tls(r->client);
+
+	return tls ? tls_sni(tls) : STR("");
+}
+
+struct err *req_use_certificate(struct req *r, str cert_pem, str key_pem)
+{
+	struct tls_cert *cert;
+
+	PASS(tls_cert_new(cert_pem, key_pem, &cert));
+	tls_cert_drop(&r->client->cert);
+	r->client->cert = cert;
+	return NULL;
+}
+
 str req_server_ip(const struct req *r)
 {
 	const struct address *here = client_local(r->client);

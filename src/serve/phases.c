@@ -86,6 +86,16 @@ static void send_answer(struct req *r)
 		reply_answer(r, a->status, a->type, a->body);
 }
 
+void plugins_certificate(struct req *r)
+{
+	if (!use_global_plan(r) || !enter(r, PHASE_CERTIFICATE))
+		return;
+	for (size_t i = 0; i < r->run->plan->n; i++) {
+		if (run_one(r, i, PHASE_CERTIFICATE) == DONE)
+			return;
+	}
+}
+
 enum verdict plugins_rewrite(struct req *r)
 {
 	if (!r->snap || !plan_has(r->snap->plan, PHASE_REWRITE) || !use_global_plan(r))

@@ -59,6 +59,7 @@ struct plugin_run {
 
 struct plugin_run *plugins_run_of(struct req *r); /* made when there is none */
 
+void plugins_certificate(struct req *r) SUSPENDS;
 enum verdict plugins_rewrite(struct req *r) SUSPENDS;
 enum verdict plugins_access(struct req *r) SUSPENDS; /* DONE: answered, and sent */
 enum verdict plugins_preread(struct req *r)

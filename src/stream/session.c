@@ -10,6 +10,7 @@ struct session *session_new(struct client *c, size_t arena_size)
 	struct session *s = NEW(a, struct session);
 	struct req *r = &s->r;
 
+	c->is_session = true;
 	r->client = c;
 	r->proxy = c->proxy;
 	r->arena = a;
