@@ -58,7 +58,7 @@ bool client_handshake(struct client *c, struct tls_context *tls, deadline until)
 
 /* Which certificates it is shown; to be asked anew after client_ask() with TLS_PICK_ASK. */
 tls_pick_fn client_certs;
-tls_ask_fn client_ask;
+void client_ask(void *client) SUSPENDS;
 
 const struct address *client_local(struct client *c); /* the address that it came to */
 
