@@ -40,6 +40,19 @@ static void add(struct arena *a, struct http_headers *h, struct http_header head
 	h->v[h->n++] = header;
 }
 
+const struct http_header *http_get_dashed(struct arena *a, const struct http_headers *h, str name)
+{
+	const struct http_header *found = http_get_str(h, name);
+	char *dashed;
+
+	if (found || str_find(name, '_', 0) < 0)
+		return found;
+	dashed = arena_copy(a, name.s, name.n);
+	for (size_t i = 0; i < name.n; i++)
+		dashed[i] = dashed[i] == '_' ? '-' : dashed[i];
+	return http_get_str(h, str_at(dashed, name.n));
+}
+
 void http_add(struct arena *a, struct http_headers *h, str name, str value)
 {
 	add(a, h, (struct http_header){ name, value, http_name_of(name) });

@@ -31,6 +31,9 @@ struct http_headers {
 const struct http_header *http_get(const struct http_headers *h, enum http_name id);
 const struct http_header *http_get_str(const struct http_headers *h, str name); /* case ignored */
 
+/* The same; when there is none of that name, the one with '-' where it has '_'. */
+const struct http_header *http_get_dashed(struct arena *a, const struct http_headers *h, str name);
+
 void http_add(struct arena *a, struct http_headers *h, str name, str value);
 void http_add_id(struct arena *a, struct http_headers *h, enum http_name id, str value);
 void http_add_all(struct arena *a, struct http_headers *h, const struct http_headers *from);

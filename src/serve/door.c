@@ -164,15 +164,7 @@ struct http_headers *req_headers(struct req *r)
 
 static const struct http_header *find_header(const struct req *r, str name)
 {
-	const struct http_header *h = http_get_str(&r->in.headers, name);
-	char *dashed;
-
-	if (h || str_find(name, '_', 0) < 0)
-		return h;
-	dashed = arena_copy(r->arena, name.s, name.n);
-	for (size_t i = 0; i < name.n; i++)
-		dashed[i] = dashed[i] == '_' ? '-' : dashed[i];
-	return http_get_str(&r->in.headers, str_at(dashed, name.n));
+	return http_get_dashed(r->arena, &r->in.headers, name);
 }
 
 str req_header(const struct req *r, str name)

@@ -70,15 +70,8 @@ struct value *lua_headers(struct req *r, const struct http_headers *h)
 
 struct value *lua_header(struct req *r, const struct http_headers *h, str name)
 {
-	const struct http_header *found = http_get_str(h, name);
-	char *dashed;
+	const struct http_header *found = http_get_dashed(r->arena, h, name);
 
-	if (!found && str_find(name, '_', 0) >= 0) {
-		dashed = str_z(r->arena, name);
-		for (size_t i = 0; i < name.n; i++)
-			dashed[i] = dashed[i] == '_' ? '-' : dashed[i];
-		found = http_get_str(h, str_at(dashed, name.n));
-	}
 	return found ? value_str(r->arena, found->value) : NULL;
 }
 
