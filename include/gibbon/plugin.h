@@ -510,11 +510,6 @@ enum verdict limits_failed(struct req *r, const struct usage_place *at, const st
  * kept in, which is not there where each node has its configuration from a file. */
 void plugins_check_policy(struct arena *a, const struct value *record, struct value *errors);
 
-/* In prepare(): the text of a row with .is_referenceable.  What a reference to the
- * environment ({vault://env/name}) stands for; empty, and a warning, when it cannot be
- * resolved. */
-str plugin_secret(struct arena *a, str text);
-
 /* ---- outgoing clients: clients/http_client.h, peer.h, queue.h; timer_every() of background.h -- */
 
 /* The queue of this configuration, for prepare(): it is open until `a` ends, and another

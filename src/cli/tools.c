@@ -193,6 +193,7 @@ struct err *run_config_db(struct cli *c)
 
 struct err *run_vault_get(struct cli *c)
 {
+	struct env_vault env = { .name = STR("env") };
 	struct settings *s;
 	str reference, secret;
 
@@ -204,8 +205,8 @@ struct err *run_vault_get(struct cli *c)
 	reference = c->operands.v[0];
 	if (!is_vault_reference(reference))
 		reference = str_fmt(c->a, "{vault://" STRF "}", STRV(reference));
-	PASS(vault_reference_resolve(c->a, reference, environ,
-				     settings_get(s, STR("vault_env_prefix")), &secret));
+	env.prefix = settings_get(s, STR("vault_env_prefix"));
+	PASS(vault_reference_resolve(c->a, reference, environ, &env, 1, &secret));
 	printf(STRF "\n", STRV(secret));
 	return NULL;
 }

@@ -3,6 +3,7 @@
 
 #include "base/vec.h"
 #include "control/plugin_table.h"
+#include "control/secrets.h"
 #include "model/plugin_schema.h"
 
 #include <stdlib.h>
@@ -64,11 +65,12 @@ static struct err *make_instance(struct planner *p, const struct plugin_config *
 				 struct plugin_instance **ret)
 {
 	struct plugin_instance *i = NEW(p->a, struct plugin_instance);
+	const struct schema *rows = plugin_schema_config(c->name);
 
 	i->plugin = plugin_find(c->name);
 	i->entity = c;
 	i->conf = arena_zalloc(p->a, i->plugin->conf_size);
-	schema_decode(p->a, plugin_schema_config(c->name), c->config, i->conf);
+	schema_decode(p->a, rows, secrets_resolve(p->a, p->config, rows, c->config), i->conf);
 	if (i->plugin->prepare)
 		TRY(i->plugin->prepare(p->a, i->conf), "plugin " STRF " (" STRF ")", STRV(c->name),
 		    STRV(uuid_str(p->scratch, c->id)));

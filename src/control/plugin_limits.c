@@ -22,8 +22,8 @@ static struct redis_server *server_of(struct arena *a, const struct redis_rows *
 		.ssl = rows->ssl,
 		.verify = rows->ssl_verify,
 		.server_name = rows->server_name,
-		.username = plugin_secret(a, rows->username),
-		.password = plugin_secret(a, rows->password),
+		.username = rows->username,
+		.password = rows->password,
 		.database = database,
 		.timeout_ms = timeout_of(rows->timeout),
 	};

@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "control/plugin_object.h"
+#include "control/secrets.h"
 #include "model/plugin_schema.h"
-#include <unistd.h>
 
 #define CONTRACT_VERSION "3.2.2"
 #define ENTITIES_OF_ALL  48
@@ -22,7 +22,6 @@ static struct {
 	const struct entity *entities[ENTITIES_OF_ALL + 1];
 	bool has_database;
 	struct setting_zones zones;
-	str vault_env_prefix;
 } table;
 
 /* ---- rows of the entity plugins ---------------------------------------------------- */
@@ -163,11 +162,7 @@ struct err *plugins_enable(const struct settings *s)
 	for (size_t i = 0; i < s->zones.n; i++)
 		table.zones.v[i] = (struct setting_zone){ str_copy(table.arena, s->zones.v[i].name),
 							  s->zones.v[i].bytes };
-	for (size_t i = 0; i < s->vault_properties.n; i++) {
-		if (str_is(s->vault_properties.v[i].name, "vault_env_prefix"))
-			table.vault_env_prefix =
-				str_copy(table.arena, s->vault_properties.v[i].value);
-	}
+	secrets_enable(table.arena, s);
 	return NULL;
 }
 
@@ -201,21 +196,6 @@ void plugins_check_policy(struct arena *a, const struct value *record, struct va
 	if (policy && policy->kind == VALUE_STRING && str_is(policy->s, "cluster") &&
 	    !table.has_database)
 		schema_error_at(a, errors, "config.policy", "expected one of: local, redis");
-}
-
-str plugin_secret(struct arena *a, str text)
-{
-	struct err *e;
-	str secret;
-
-	if (!is_vault_reference(text))
-		return text;
-	e = vault_reference_resolve(a, text, environ, table.vault_env_prefix, &secret);
-	if (!e)
-		return secret;
-	log_err(LOG_WARN_, e, "a plugin's configuration refers to a secret");
-	err_forget();
-	return STR("");
 }
 
 size_t node_zone_bytes(str name)

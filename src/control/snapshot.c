@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "control/secrets.h"
 #include "store/held.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,7 +45,8 @@ struct cert_pair {
 
 struct lazy_certs {
 	const struct certificate *from;
-	pthread_mutex_t lock; /* over reading it */
+	const struct config *config; /* that it is in */
+	pthread_mutex_t lock;        /* over reading it */
 	struct cert_pair pair;
 	int state; /* enum lazy, atomic: pair is immutable once it is LAZY_READ */
 };
@@ -110,11 +112,17 @@ static struct err *read_cert(str cert, str key, struct cert_pair *pair)
 	return NULL;
 }
 
-static struct err *read_pair(const struct certificate *c, struct cert_pair *pair)
+static struct err *read_pair(const struct lazy_certs *l, struct cert_pair *pair)
 {
-	PASS(read_cert(c->cert, c->key, pair));
+	struct arena *a CLEANUP(arena_drop) = arena_new();
+	const struct certificate *c = l->from;
+
+	PASS(read_cert(secret_resolve(a, l->config, c->cert), secret_resolve(a, l->config, c->key),
+		       pair));
 	if (c->cert_alt.n)
-		TRY(read_cert(c->cert_alt, c->key_alt, pair), "alternative");
+		TRY(read_cert(secret_resolve(a, l->config, c->cert_alt),
+			      secret_resolve(a, l->config, c->key_alt), pair),
+		    "alternative");
 	return NULL;
 }
 
@@ -135,7 +143,7 @@ static void end_lazy(void *p)
 
 static void read_lazy(struct lazy_certs *l)
 {
-	struct err *e = read_pair(l->from, &l->pair);
+	struct err *e = read_pair(l, &l->pair);
 	char id[36];
 
 	if (!e) {
@@ -169,6 +177,7 @@ static void note_certificates(struct builder *b)
 		struct lazy_certs *l = NEW(b->a, struct lazy_certs);
 
 		l->from = &config->certificates.v[i];
+		l->config = config;
 		pthread_mutex_init(&l->lock, NULL);
 		arena_on_end(b->a, end_lazy, l);
 		*map_put(b->scratch, &b->certs, id_key(&l->from->id)) = l;
@@ -321,7 +330,9 @@ static uint64_t content_identity(struct builder *b, const struct service *s, str
 
 	for (size_t i = 0; i < config->certificates.n; i++) {
 		if (uuid_eq(config->certificates.v[i].id, cert_id))
-			text = str_cat(b->scratch, text, config->certificates.v[i].cert);
+			text = str_cat(
+				b->scratch, text,
+				secret_resolve(b->scratch, config, config->certificates.v[i].cert));
 	}
 	for (size_t i = 0; i < config->ca_certificates.n && s->ca_certificates.n; i++) {
 		const struct ca_certificate *ca = &config->ca_certificates.v[i];

@@ -110,7 +110,8 @@ struct field {
 	bool required_is_false_shown,
 		unique_is_false_shown; /* Kong prints "required": false here */
 	bool is_set;                   /* with F_STRS and F_RECORDS: a set, not an array */
-	bool is_immutable, is_referenceable, is_encrypted, is_abstract, is_legacy;
+	bool is_immutable, is_encrypted, is_abstract, is_legacy;
+	bool is_referenceable; /* "{vault://...}" may stand for it; plugins see what that is */
 	bool is_secret;       /* shown as ****** */
 	const char *generate; /* auto strings: "random" */
 

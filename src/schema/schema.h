@@ -92,5 +92,10 @@ void schema_error_at(struct arena *a, struct value *errors, const char *path, co
 /* A string that is resolved later, "{vault://...}": allowed where the row is_referenceable. */
 bool schema_is_reference(const struct value *v);
 
+/* The document with what such strings stand for in their place; itself when there are none. */
+const struct value *schema_resolve(struct arena *a, const struct schema *s, const struct value *doc,
+				   str (*look_up)(void *arg, struct arena *a, str reference),
+				   void *arg);
+
 /* One value against one row (settings, query arguments). NULL or the error (a string value or a tree). */
 struct value *schema_check_value(struct arena *a, const struct field *row, struct value *v);

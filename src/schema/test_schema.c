@@ -403,6 +403,56 @@ static void a_single_value_is_checked_alone(void **state)
 	assert_true(str_is(schema_check_value(w->a, row, NULL)->s, "required field missing"));
 }
 
+/* clang-format off */
+static const struct field secret_inner[] = {
+	F_NOT_KEPT("secret", FIELD_STRING, .is_referenceable = true, .help = "Secret."),
+	F_END
+};
+static const struct field secret_fields[] = {
+	F_NOT_KEPT("text", FIELD_STRING, .help = "Text."),
+	F_NOT_KEPT("secret", FIELD_STRING, .is_referenceable = true, .help = "Secret."),
+	F_NOT_KEPT("record", FIELD_RECORD, .fields = secret_inner, .help = "Record."),
+	F_NOT_KEPT("map", FIELD_MAP, .keys = FIELD(FIELD_STRING), .values = FIELD(FIELD_STRING, .is_referenceable = true), .help = "Map."),
+	F_NOT_KEPT("list", FIELD_ARRAY, .elements = FIELD(FIELD_STRING, .is_referenceable = true), .help = "List."),
+	F_END
+};
+/* clang-format on */
+
+static str look_up(void *arg, struct arena *a, str reference)
+{
+	(void)arg;
+	return str_fmt(a, "what " STRF " stands for", STRV(reference));
+}
+
+static void references_are_resolved_where_rows_allow_them(void **state)
+{
+	/* clang-format off */
+	static const struct {
+		const char *doc, *want;
+	} cases[] = {
+		{ "{\"secret\":\"{vault://a/b}\",\"text\":\"{vault://a/b}\"}", "{\"secret\":\"what {vault://a/b} stands for\",\"text\":\"{vault://a/b}\"}" },
+		{ "{\"record\":{\"secret\":\"{vault://a/b}\",\"x\":\"{vault://a/b}\"}}", "{\"record\":{\"secret\":\"what {vault://a/b} stands for\",\"x\":\"{vault://a/b}\"}}" },
+		{ "{\"map\":{\"k\":\"{vault://a/b}\",\"l\":\"m\"},\"record\":null}", "{\"map\":{\"k\":\"what {vault://a/b} stands for\",\"l\":\"m\"},\"record\":null}" },
+		{ "{\"list\":[\"m\",\"{vault://a/b}\",1]}", "{\"list\":[\"m\",\"what {vault://a/b} stands for\",1]}" },
+	};
+	/* clang-format on */
+	struct world *w = *state;
+	const struct schema *s = schema_new(w->a, "secrets", secret_fields, NULL, NULL);
+	struct value *doc;
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct value *got;
+
+		assert_null(json_parse(w->a, str_of(cases[i].doc), &doc));
+		got = schema_resolve(w->a, s, doc, look_up, NULL);
+		assert_string_equal(str_z(w->a, json_text(w->a, got, JSON_SORTED)), cases[i].want);
+		assert_string_equal(str_z(w->a, json_text(w->a, doc, JSON_SORTED)), cases[i].doc);
+	}
+	assert_null(json_parse(w->a, STR("{\"secret\":\"plain\",\"text\":\"x\"}"), &doc));
+	assert_ptr_equal(schema_resolve(w->a, s, doc, look_up, NULL), doc);
+	assert_null(schema_resolve(w->a, s, NULL, look_up, NULL));
+}
+
 static const struct schema *big_variant;
 
 static const struct schema *find_variant(str value)
@@ -479,6 +529,7 @@ int main(void)
 		cmocka_unit_test(tables_print_as_lua_prints_them),
 		cmocka_unit_test(rows_print_as_kong_shows_them),
 		cmocka_unit_test(a_single_value_is_checked_alone),
+		cmocka_unit_test(references_are_resolved_where_rows_allow_them),
 		cmocka_unit_test(variants_take_the_place_of_rows),
 		cmocka_unit_test(big_sets_lose_their_duplicates),
 	};

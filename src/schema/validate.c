@@ -8,15 +8,6 @@
 #include "schema/lua.h"
 #include "schema/priv.h"
 
-#define REFERENCE_OPEN "{vault://"
-
-bool schema_is_reference(const struct value *v)
-{
-	return !value_is_null(v) && v->kind == VALUE_STRING &&
-	       str_starts(v->s, STR(REFERENCE_OPEN)) && v->s.n > sizeof(REFERENCE_OPEN) &&
-	       v->s.s[v->s.n - 1] == '}';
-}
-
 static bool is_number(const struct value *v)
 {
 	return v->kind == VALUE_INT || v->kind == VALUE_REAL;

@@ -297,6 +297,7 @@ static void restore_defaults(struct loading *l)
 static void resolve_references(struct loading *l)
 {
 	const struct property *prefix = loading_find(l, "vault_env_prefix");
+	const struct env_vault env = { STR("env"), prefix ? prefix->text : STR_NONE };
 
 	for (size_t i = 0; i < l->all.n; i++) {
 		struct property *p = l->all.v[i];
@@ -305,8 +306,7 @@ static void resolve_references(struct loading *l)
 
 		if (!is_vault_reference(p->text))
 			continue;
-		e = vault_reference_resolve(l->a, p->text, l->environ_,
-					    prefix ? prefix->text : STR_NONE, &secret);
+		e = vault_reference_resolve(l->a, p->text, l->environ_, &env, 1, &secret);
 		if (e) {
 			BAD(l, str_z(l->a, p->name),
 			    "failed to dereference '" STRF "': %s for config option '" STRF "'",
@@ -537,8 +537,10 @@ struct err *settings_get_fresh(struct arena *a, const struct settings *s, str na
 	if (p && !p->reference.s && p->origin == ORIGIN_DEFAULT && p->row && p->row->inherits)
 		p = settings_find(s, str_of(p->row->inherits));
 	if (p && p->reference.s)
-		return vault_reference_resolve(a, p->reference, environ,
-					       settings_get(s, STR("vault_env_prefix")), ret);
+		return vault_reference_resolve(
+			a, p->reference, environ,
+			&(struct env_vault){ STR("env"), settings_get(s, STR("vault_env_prefix")) },
+			1, ret);
 	*ret = p ? p->text : STR_NONE;
 	return NULL;
 }

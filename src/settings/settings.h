@@ -530,10 +530,16 @@ bool size_parse(str text, int64_t *ret);
 bool time_parse(str text, int64_t *ret_ms);
 
 bool is_vault_reference(str text); /* {vault://...} */
-/* Looks a {vault://env/NAME[/KEY][?prefix=P]} reference up in an environment; the
- * error is Kong's text. `vault_env_prefix` is the property's value, may be unset. */
+
+/* What a reference begins with, and its variables: a vault whose secrets are in the environment. */
+struct env_vault {
+	str name, prefix; /* prefix: may be unset */
+};
+/* Looks a {vault://VAULT/NAME[/KEY][?prefix=P]} reference to one of these up in an
+ * environment; the error is Kong's text. */
 MUST_CHECK struct err *vault_reference_resolve(struct arena *a, str reference,
-					       char *const *environ_, str vault_env_prefix,
+					       char *const *environ_,
+					       const struct env_vault *vaults, size_t n_vaults,
 					       str *ret);
 
 /* ---- what the tables print -------------------------------------------------------- */

@@ -790,16 +790,21 @@ static void references_are_resolved_from_the_environment(void **state)
 		{ "{vault://env/}", "!reference url has empty path" },
 		{ "{vault://env}", "!reference url is missing path" },
 		{ "{vault:///x}", "!reference url is missing host" },
+		{ "{vault://mine/pass}", "s3cret" },
+		{ "{vault://mine/pair/user?prefix=}", "me" },
+		{ "{vault://theirs/pass}", "!vault not found (theirs) [{vault://theirs/pass}]" },
 	};
 	/* clang-format on */
+	static const struct env_vault vaults[] = { { STR_INIT("env"), { NULL, 0 } },
+						   { STR_INIT("mine"), STR_INIT("db-") } };
 	char *env[] = { "DB_PASS=s3cret", "DB_PASS_PREVIOUS=older",
 			"PAIR={\"user\":\"me\",\"n\":1}", NULL };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		str got = STR_NONE;
-		struct err *e =
-			vault_reference_resolve(a, str_of(cases[i].reference), env, STR_NONE, &got);
+		struct err *e = vault_reference_resolve(a, str_of(cases[i].reference), env, vaults,
+							COUNT(vaults), &got);
 
 		if (cases[i].want[0] == '!')
 			assert_non_null(strstr(e->text, cases[i].want + 1));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* References to secrets in the environment: {vault://env/NAME/KEY?prefix=P}.
+/* References to secrets in the environment: {vault://VAULT/NAME/KEY?prefix=P}.
  *
  * The variable is P NAME in capitals, '-' read as '_'; a version of 2 (#2) asks for
  * the previous value, NAME_PREVIOUS.  KEY picks a member of a JSON object.  The
@@ -161,19 +161,21 @@ static struct err *pick_key(struct arena *a, const struct reference *r, str secr
 }
 
 struct err *vault_reference_resolve(struct arena *a, str reference, char *const *environ_,
-				    str vault_env_prefix, str *ret)
+				    const struct env_vault *vaults, size_t n_vaults, str *ret)
 {
+	const struct env_vault *vault = vaults, *end = vaults + n_vaults;
 	struct reference r;
 	str secret;
 
 	if (!is_vault_reference(reference))
 		return FAIL(ERR_INVALID, "not a reference [" STRF "]", STRV(reference));
 	PASS(parse(a, reference, &r));
-	if (!str_is(r.vault, "env"))
-		return err_hint(FAIL(ERR_NOT_FOUND, "vault not found (" STRF ") [" STRF "]",
-				     STRV(r.vault), STRV(reference)),
-				"Settings can refer to the vault 'env' alone.");
-	secret = env_find(environ_, variable_name(a, &r, vault_env_prefix));
+	while (vault < end && !str_eq(vault->name, r.vault))
+		vault++;
+	if (vault == end)
+		return FAIL(ERR_NOT_FOUND, "vault not found (" STRF ") [" STRF "]", STRV(r.vault),
+			    STRV(reference));
+	secret = env_find(environ_, variable_name(a, &r, vault->prefix));
 	if (!secret.s)
 		return FAIL(ERR_NOT_FOUND,
 			    "unable to load value (" STRF ") from vault (" STRF

@@ -133,23 +133,6 @@ static struct err *send_entries(const void *conf, const str *entries, size_t n)
 		    STRV(answer.body));
 }
 
-static const struct value *with_secrets(struct arena *a, const struct value *headers)
-{
-	struct value *v = value_object(a);
-
-	if (!headers || headers->kind != VALUE_OBJECT)
-		return headers;
-	for (uint32_t i = 0; i < headers->n; i++) {
-		const struct member *m = &headers->members[i];
-
-		value_set(a, v, m->key,
-			  m->value->kind == VALUE_STRING
-				  ? value_str(a, plugin_secret(a, m->value->s))
-				  : m->value);
-	}
-	return v;
-}
-
 static struct err *prepare(struct arena *a, void *conf)
 {
 	struct conf *c = conf;
@@ -158,8 +141,6 @@ static struct err *prepare(struct arena *a, void *conf)
 
 	o.senders = SENDERS;
 	o.send = send_entries;
-	c->http_endpoint = plugin_secret(a, c->http_endpoint);
-	c->headers = with_secrets(a, c->headers);
 	c->queue = plugin_queue(&plugin_http_log, a, c, &o);
 	return NULL;
 }

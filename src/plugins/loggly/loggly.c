@@ -59,7 +59,6 @@ static struct err *prepare(struct arena *a, void *conf)
 	for (size_t i = 0; i < c->tags.n; i++)
 		c->tag_text = str_fmt(a, STRF "%stag=\"" STRF "\"", STRV(c->tag_text), i ? " " : "",
 				      STRV(c->tags.v[i]));
-	c->key = plugin_secret(a, c->key);
 	c->severities = log_severities_of(c->log_level, c->successful_severity,
 					  c->client_errors_severity, c->server_errors_severity);
 	c->queue = plugin_queue(&plugin_loggly, a, c, &o);

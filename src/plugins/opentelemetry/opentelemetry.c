@@ -229,7 +229,7 @@ static void add_headers(struct arena *a, struct http_headers *h, const struct va
 {
 	http_set_str(a, h, STR("Content-Type"), STR("application/x-protobuf"));
 	for (uint32_t i = 0; !value_is_null(own) && i < own->n; i++)
-		http_set_str(a, h, own->members[i].key, plugin_secret(a, own->members[i].value->s));
+		http_set_str(a, h, own->members[i].key, own->members[i].value->s);
 }
 
 static struct err *post(const void *conf_, const str *entries, size_t n) SUSPENDS;

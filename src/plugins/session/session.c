@@ -165,10 +165,9 @@ static struct err *prepare(struct arena *a, void *conf_)
 	struct session_conf *c = conf_;
 	bool is_secure = c->cookie_secure == TRI_YES || str_is(c->cookie_same_site, "None");
 	bool has_domain = c->cookie_domain.n && !str_is(c->cookie_domain, "localhost");
-	str secret = plugin_secret(a, c->secret);
 
-	if (secret.n)
-		digest_sha256(secret, c->key);
+	if (c->secret.n)
+		digest_sha256(c->secret, c->key);
 	else
 		memcpy(c->key, key_of_process, sizeof(c->key));
 	default_number(&c->idling_timeout, 900);
