@@ -342,12 +342,13 @@ static void look_for_changes(struct configuration *c, bool has_failed)
 static void sweep(struct configuration *c)
 {
 	struct arena *a CLEANUP(arena_drop) = arena_new();
+	bool has_more = false;
 	struct err *e;
 
 	if (loop_now_ms() < c->next_sweep_ms)
 		return;
-	c->next_sweep_ms = loop_now_ms() + SWEEP_MS;
-	e = store_sql_sweep(c->store, a);
+	e = store_sql_sweep(c->store, a, &has_more);
+	c->next_sweep_ms = loop_now_ms() + (has_more ? 0 : SWEEP_MS);
 	if (!e)
 		e = usage_sweep(store_sql_database(c->store), a);
 	if (e)

@@ -309,11 +309,24 @@ bool sql_store_write(struct store *s_, struct arena *a, struct store_write *w, s
 
 /* ---- what has had its time --------------------------------------------------------------- */
 
+#define SWEPT_AT_ONCE 10000 /* rows of a table, in one transaction */
+
 struct sweeping {
 	struct sql_store *store;
 	struct arena *a;
 	bool *has_gone; /* by entity */
+	bool has_more;
 };
+
+/* Rows that another node is about to delete are left to it. */
+static str sweep_statement(struct arena *a, const struct sql_dialect *d, const char *table)
+{
+	return str_fmt(a,
+		       "DELETE FROM \"%s\" WHERE \"id\" IN (SELECT \"id\" FROM \"%s\" "
+		       "WHERE \"ttl\" <= %s LIMIT %d%s%s) RETURNING 1",
+		       table, table, d->now, SWEPT_AT_ONCE, d->for_update,
+		       *d->for_update ? " SKIP LOCKED" : "");
+}
 
 static struct err *sweep(struct sql_link *l, void *arg)
 {
@@ -325,11 +338,10 @@ static struct err *sweep(struct sql_link *l, void *arg)
 
 		if (!e->has_ttl)
 			continue;
-		PASS(l->query(l, g->a,
-			      str_fmt(g->a, "DELETE FROM \"%s\" WHERE \"ttl\" <= %s RETURNING 1",
-				      e->table->name, l->dialect->now),
-			      NULL, 0, &rows, NULL));
+		PASS(l->query(l, g->a, sweep_statement(g->a, l->dialect, e->table->name), NULL, 0,
+			      &rows, NULL));
 		g->has_gone[i] = rows.n > 0;
+		g->has_more |= rows.n == SWEPT_AT_ONCE;
 	}
 	return l->query(l, g->a,
 			str_fmt(g->a, "DELETE FROM \"cluster_events\" WHERE \"expire_at\" <= %s",
@@ -342,15 +354,16 @@ struct sql_database *store_sql_database(struct store *s)
 	return sql_store_of(s)->db;
 }
 
-struct err *store_sql_sweep(struct store *s_, struct arena *a)
+struct err *store_sql_sweep(struct store *s_, struct arena *a, bool *ret_has_more)
 {
 	struct sql_store *s = sql_store_of(s_);
-	struct sweeping g = { s, a, NEWS(a, bool, s->n) };
+	struct sweeping g = { s, a, NEWS(a, bool, s->n), false };
 
 	PASS(s->db->run(s->db, a, SQL_USE_ASIDE, sweep, &g));
 	for (size_t i = 0; i < s->n; i++) {
 		if (g.has_gone[i])
 			sql_store_forget(s, s->entities[i].entity);
 	}
+	*ret_has_more = g.has_more;
 	return NULL;
 }
