@@ -112,8 +112,8 @@ struct field {
 	bool is_set;                   /* with F_STRS and F_RECORDS: a set, not an array */
 	bool is_immutable, is_encrypted, is_abstract, is_legacy;
 	bool is_referenceable; /* "{vault://...}" may stand for it; plugins see what that is */
-	bool is_secret;       /* shown as ****** */
-	const char *generate; /* auto strings: "random" */
+	bool is_secret;        /* shown as ****** */
+	const char *generate;  /* auto strings: "random" */
 
 	/* Settings only. */
 	const char *group;    /* heading in the sample and the reference */

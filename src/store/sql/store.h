@@ -53,8 +53,8 @@ MUST_CHECK struct err *store_sql_broadcast(struct store *s, struct arena *a, con
 					   str data) SUSPENDS;
 
 /* Deletes what has outlived its ttl; a part of it, where it is much. */
-MUST_CHECK struct err *store_sql_sweep(struct store *s, struct arena *a,
-				       bool *ret_has_more) SUSPENDS;
+MUST_CHECK struct err *store_sql_sweep(struct store *s, struct arena *a, bool *ret_has_more)
+	SUSPENDS;
 
 /* Do other nodes say when they write?  Then: waits until one does. */
 bool store_sql_can_wait(struct store *s);
