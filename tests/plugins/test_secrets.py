@@ -75,7 +75,7 @@ def call(gw, method, path, body=None):
 
 def test_a_vault_that_changes_changes_the_secret(gateway, origin):
     sink = origin()
-    one = gateway(conf={'database': 'sqlite'}, env=env_of(sink))
+    one = gateway(conf={'database': 'sqlite', 'worker_consistency': 'strict'}, env=env_of(sink))
     call(one, 'PUT', '/services/one', {'url': origin().url})
     call(one, 'PUT', '/services/one/routes/one', {'paths': ['/']})
     call(one, 'POST', '/plugins', {'name': 'http-log', 'config': {
