@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a node says of itself: GET /, /status, /endpoints, /timers, caches, log level. */
 #include "admin/priv.h"
-
 #include <math.h>
 
+#include "base/contract.h"
 #include "base/map.h"
 #include "model/plugin_schema.h"
-
-#define KONG_VERSION "3.2.2" /* the contract that clients look for */
 
 static void set(struct call *c, struct value *object, const char *key, struct value *v)
 {
@@ -98,7 +96,7 @@ static void root_get(struct call *c)
 	set(c, configuration, "log_level", value_text(c->a, log_level_name(log_get_level())));
 	set(c, gibbon, "version", value_text(c->a, GIBBON_VERSION));
 	set(c, v, "tagline", value_text(c->a, "Welcome to kong"));
-	set(c, v, "version", value_text(c->a, KONG_VERSION));
+	set(c, v, "version", value_text(c->a, CONTRACT_VERSION));
 	set(c, v, "gibbon", gibbon);
 	set(c, v, "hostname", value_str(c->a, c->context->hostname));
 	set(c, v, "node_id", value_str(c->a, uuid_str(c->a, c->context->node_id)));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that need no running gateway: checks, files, pages. */
 #include "base/buf.h"
+#include "base/contract.h"
 #include "cli/priv.h"
 #include "net/tls.h"
 #include "process/configuration.h"
@@ -57,14 +58,13 @@ struct err *run_prepare(struct cli *c)
 	return NULL;
 }
 
-#define CONTRACT "3.2.2" /* the Kong Gateway whose words we speak */
-
 struct err *run_version(struct cli *c)
 {
 	if (cli_has(c, "all"))
-		printf("Kong: %s\nGibbon: %s\nTLS: %s\n", CONTRACT, GIBBON_VERSION, tls_library());
+		printf("Kong: %s\nGibbon: %s\nTLS: %s\n", CONTRACT_VERSION, GIBBON_VERSION,
+		       tls_library());
 	else
-		puts(CONTRACT);
+		puts(CONTRACT_VERSION);
 	return NULL;
 }
 

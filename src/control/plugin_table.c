@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/plugin_table.h"
 
+#include "base/contract.h"
 #include "base/log.h"
 #include "control/plugin_object.h"
 #include "control/secrets.h"
 #include "model/plugin_schema.h"
 
-#define CONTRACT_VERSION "3.2.2"
-#define ENTITIES_OF_ALL  48
-#define CHANNELS_OF_ALL  64
-#define PLUGINS_OF_ALL   256
+#define ENTITIES_OF_ALL 48
+#define CHANNELS_OF_ALL 64
+#define PLUGINS_OF_ALL  256
 
 static struct {
 	struct arena *arena; /* never ends */

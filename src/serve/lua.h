@@ -22,6 +22,10 @@ static inline struct req *lua_req(const struct script_call *c)
 extern const struct script_host lua_kong[], lua_ngx[];
 extern const struct script_world lua_log_world;
 
+/* Returns a text, nil for STR_NONE; and what is called by two names. */
+struct err *lua_give(struct script_call *c, str s);
+script_fn lua_method, lua_http_version, lua_subsystem;
+
 /* Texts by name, several of one name as an array; names in lower case. */
 struct value *lua_headers(struct req *r, const struct http_headers *h);
 /* A field by its name, where '_' stands for '-' too; NULL: there is none. */

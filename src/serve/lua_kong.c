@@ -2,13 +2,13 @@
 /* kong.* for chunks of Lua: functions of the development kit, a row for each. */
 #include "serve/lua.h"
 
+#include "base/contract.h"
 #include "base/log.h"
 #include "serve/proxy.h"
 
-#define VERSION     "3.2.2" /* the contract's */
-#define VERSION_NUM 3002002
+#define VERSION_NUM 3002002 /* of CONTRACT_VERSION */
 
-static struct err *give_str(struct script_call *c, str s)
+struct err *lua_give(struct script_call *c, str s)
 {
 	return script_return(c, s.s ? value_str(c->a, s) : NULL);
 }
@@ -103,12 +103,12 @@ static str told(const struct req *r, enum http_name id)
 
 static struct err *get_scheme(struct script_call *c)
 {
-	return give_str(c, req_scheme(lua_req(c)));
+	return lua_give(c, req_scheme(lua_req(c)));
 }
 
 static struct err *get_host(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->host);
+	return lua_give(c, lua_req(c)->host);
 }
 
 static struct err *get_port(struct script_call *c)
@@ -120,7 +120,7 @@ static struct err *get_forwarded_scheme(struct script_call *c)
 {
 	str scheme = told(lua_req(c), HTTP_X_FORWARDED_PROTO);
 
-	return give_str(c, scheme.s ? str_lower(c->a, scheme) : req_scheme(lua_req(c)));
+	return lua_give(c, scheme.s ? str_lower(c->a, scheme) : req_scheme(lua_req(c)));
 }
 
 static struct err *get_forwarded_host(struct script_call *c)
@@ -130,7 +130,7 @@ static struct err *get_forwarded_host(struct script_call *c)
 
 	if (!said.s || !uri_split_host(said, &host, &port))
 		return get_host(c);
-	return give_str(c, str_lower(c->a, host));
+	return lua_give(c, str_lower(c->a, host));
 }
 
 static struct err *get_forwarded_port(struct script_call *c)
@@ -151,48 +151,48 @@ static struct err *get_forwarded_path(struct script_call *c)
 {
 	str path = told(lua_req(c), HTTP_X_FORWARDED_PATH);
 
-	return give_str(c, path.s ? path : lua_req(c)->in.path);
+	return lua_give(c, path.s ? path : lua_req(c)->in.path);
 }
 
 static struct err *get_forwarded_prefix(struct script_call *c)
 {
 	str prefix = told(lua_req(c), HTTP_X_FORWARDED_PREFIX);
 
-	return give_str(c, prefix.s ? prefix : lua_req(c)->forwarded_prefix);
+	return lua_give(c, prefix.s ? prefix : lua_req(c)->forwarded_prefix);
 }
 
-static struct err *get_http_version(struct script_call *c)
+struct err *lua_http_version(struct script_call *c)
 {
 	const struct http_request *in = &lua_req(c)->in;
 
 	return script_return(c, value_real(c->a, in->is_h2 ? 2 : in->minor ? 1.1 : 1));
 }
 
-static struct err *get_method(struct script_call *c)
+struct err *lua_method(struct script_call *c)
 {
-	return give_str(c, req_method(lua_req(c)));
+	return lua_give(c, req_method(lua_req(c)));
 }
 
 static struct err *get_path(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->path);
+	return lua_give(c, lua_req(c)->path);
 }
 
 static struct err *get_raw_path(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->in.path);
+	return lua_give(c, lua_req(c)->in.path);
 }
 
 static struct err *get_path_with_query(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->in.target);
+	return lua_give(c, lua_req(c)->in.target);
 }
 
 static struct err *get_raw_query(struct script_call *c)
 {
 	str query = req_query(lua_req(c));
 
-	return give_str(c, query.s ? query : STR(""));
+	return lua_give(c, query.s ? query : STR(""));
 }
 
 static struct err *get_query(struct script_call *c)
@@ -216,7 +216,7 @@ static struct err *get_query_arg(struct script_call *c)
 	arg = uri_arg_find(&args, name);
 	if (arg && !arg->value.s)
 		return give_bool(c, true);
-	return give_str(c, arg ? arg->value : STR_NONE);
+	return lua_give(c, arg ? arg->value : STR_NONE);
 }
 
 static struct err *get_request_header(struct script_call *c)
@@ -275,8 +275,8 @@ static struct err *get_source(struct script_call *c)
 	const struct req *r = lua_req(c);
 
 	if (r->run && r->run->answer.is_given)
-		return give_str(c, STR("exit"));
-	return give_str(c, reply_is_proxied(r) ? STR("service") : STR("error"));
+		return lua_give(c, STR("exit"));
+	return lua_give(c, reply_is_proxied(r) ? STR("service") : STR("error"));
 }
 
 static struct err *get_upstream_status(struct script_call *c)
@@ -302,12 +302,12 @@ static struct err *get_upstream_headers(struct script_call *c)
 
 static struct err *get_ip(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->peer_ip);
+	return lua_give(c, lua_req(c)->peer_ip);
 }
 
 static struct err *get_forwarded_ip(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->client_ip);
+	return lua_give(c, lua_req(c)->client_ip);
 }
 
 static struct err *get_client_port(struct script_call *c)
@@ -356,12 +356,12 @@ static struct err *get_protocol(struct script_call *c)
 	if (!r->route)
 		return give_reason(c, "No active route found");
 	if (r->route->route->protocols.n == 1)
-		return give_str(c, r->route->route->protocols.v[0]);
+		return lua_give(c, r->route->route->protocols.v[0]);
 	if (r->stream)
-		return give_str(c, is_tls ? STR("tls") : STR("tcp"));
+		return lua_give(c, is_tls ? STR("tls") : STR("tcp"));
 	if (terminated && terminated->kind == VALUE_BOOL && terminated->b)
 		is_tls = is_tls || str_is_ci(told(r, HTTP_X_FORWARDED_PROTO), "https");
-	return give_str(c, is_tls ? STR("https") : STR("http"));
+	return lua_give(c, is_tls ? STR("https") : STR("http"));
 }
 
 /* ---- kong.router, kong.node and others ------------------------------------------------------------- */
@@ -386,17 +386,17 @@ static struct err *get_service(struct script_call *c)
 
 static struct err *get_node_id(struct script_call *c)
 {
-	return give_str(c, plugin_node()->node_id);
+	return lua_give(c, plugin_node()->node_id);
 }
 
 static struct err *get_hostname(struct script_call *c)
 {
-	return give_str(c, plugin_node()->hostname);
+	return lua_give(c, plugin_node()->hostname);
 }
 
-static struct err *get_subsystem(struct script_call *c)
+struct err *lua_subsystem(struct script_call *c)
 {
-	return give_str(c, lua_req(c)->stream ? STR("stream") : STR("http"));
+	return lua_give(c, lua_req(c)->stream ? STR("stream") : STR("http"));
 }
 
 static struct err *is_trusted(struct script_call *c)
@@ -531,7 +531,7 @@ static struct err *set_serialize_value(struct script_call *c)
 
 /* clang-format off */
 const struct script_host lua_kong[] = {
-	{ .name = "kong.version",                           .text = VERSION },
+	{ .name = "kong.version",                           .text = CONTRACT_VERSION },
 	{ .name = "kong.version_num",                       .number = VERSION_NUM },
 	{ .name = "kong.client.get_consumer",               .call = get_consumer },
 	{ .name = "kong.client.get_credential",             .call = get_credential },
@@ -554,7 +554,7 @@ const struct script_host lua_kong[] = {
 	{ .name = "kong.log.set_serialize_value",           .call = set_serialize_value },
 	{ .name = "kong.log.warn",                          .call = log_at_warn },
 	{ .name = "kong.log",                               .call = log_at_notice },
-	{ .name = "kong.nginx.get_subsystem",               .call = get_subsystem },
+	{ .name = "kong.nginx.get_subsystem",               .call = lua_subsystem },
 	{ .name = "kong.node.get_hostname",                 .call = get_hostname },
 	{ .name = "kong.node.get_id",                       .call = get_node_id },
 	{ .name = "kong.request.get_forwarded_host",        .call = get_forwarded_host },
@@ -565,8 +565,8 @@ const struct script_host lua_kong[] = {
 	{ .name = "kong.request.get_header",                .call = get_request_header },
 	{ .name = "kong.request.get_headers",               .call = get_request_headers },
 	{ .name = "kong.request.get_host",                  .call = get_host },
-	{ .name = "kong.request.get_http_version",          .call = get_http_version },
-	{ .name = "kong.request.get_method",                .call = get_method },
+	{ .name = "kong.request.get_http_version",          .call = lua_http_version },
+	{ .name = "kong.request.get_method",                .call = lua_method },
 	{ .name = "kong.request.get_path",                  .call = get_path },
 	{ .name = "kong.request.get_path_with_query",       .call = get_path_with_query },
 	{ .name = "kong.request.get_port",                  .call = get_port },

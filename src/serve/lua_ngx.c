@@ -11,11 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct err *give_str(struct script_call *c, str s)
-{
-	return script_return(c, s.s ? value_str(c->a, s) : NULL);
-}
-
 /* ---- the request ----------------------------------------------------------------------------- */
 
 /* Variables that nginx has not. */
@@ -41,11 +36,11 @@ static struct err *read_var(struct script_call *c)
 	PASS(script_text(c, 0, &name));
 	value = own_variable(r, name);
 	if (value.n)
-		return give_str(c, value);
+		return lua_give(c, value);
 	if (access_format_new(c->a, str_cat(c->a, STR("escape=none ${"), name, STR("}")), &format))
 		return script_return(c, NULL);
 	value = access_format_line(c->a, format, &record);
-	return give_str(c, value.n ? value : STR_NONE);
+	return lua_give(c, value.n ? value : STR_NONE);
 }
 
 static struct value *balancer_value(struct arena *a, const struct req *r)
@@ -136,23 +131,11 @@ static struct err *response_headers(struct script_call *c)
 	return script_return(c, lua_headers(lua_req(c), &lua_req(c)->reply));
 }
 
-static struct err *request_method(struct script_call *c)
-{
-	return give_str(c, req_method(lua_req(c)));
-}
-
 static struct err *request_args(struct script_call *c)
 {
 	struct uri_args args = req_args(lua_req(c));
 
 	return script_return(c, args_value(c->a, &args));
-}
-
-static struct err *request_version(struct script_call *c)
-{
-	const struct http_request *in = &lua_req(c)->in;
-
-	return script_return(c, value_real(c->a, in->is_h2 ? 2 : in->minor ? 1.1 : 1));
 }
 
 static struct err *request_started(struct script_call *c)
@@ -162,12 +145,7 @@ static struct err *request_started(struct script_call *c)
 
 static struct err *phase_name(struct script_call *c)
 {
-	return give_str(c, STR("log"));
-}
-
-static struct err *subsystem(struct script_call *c)
-{
-	return give_str(c, lua_req(c)->stream ? STR("stream") : STR("http"));
+	return lua_give(c, STR("log"));
 }
 
 /* ---- the worker --------------------------------------------------------------------------------- */
@@ -227,7 +205,7 @@ static struct err *say_time(struct script_call *c, bool is_local, size_t n)
 	else
 		gmtime_r(&at, &tm);
 	(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	return give_str(c, str_copy(c->a, str_at(text, n)));
+	return lua_give(c, str_copy(c->a, str_at(text, n)));
 }
 
 static struct err *today(struct script_call *c)
@@ -253,7 +231,7 @@ static struct err *http_time(struct script_call *c)
 	PASS(script_number(c, 0, &at));
 	if (!(at >= 0 && at < 253402300800.0)) /* the year 10000 */
 		return FAIL(ERR_INVALID, "argument 1: no time of this kind");
-	return give_str(c, str_copy(c->a, str_of(http_date((int64_t)at, text))));
+	return lua_give(c, str_copy(c->a, str_of(http_date((int64_t)at, text))));
 }
 
 static struct err *parse_http_time(struct script_call *c)
@@ -282,7 +260,7 @@ static struct err *to_base64(struct script_call *c)
 	text = base64_encode(c->a, text);
 	while (bare && bare->kind == VALUE_BOOL && bare->b && str_ends(text, STR("=")))
 		text.n--;
-	return give_str(c, text);
+	return lua_give(c, text);
 }
 
 static struct err *from_base64(struct script_call *c)
@@ -290,7 +268,7 @@ static struct err *from_base64(struct script_call *c)
 	str text, decoded;
 
 	PASS(script_text(c, 0, &text));
-	return give_str(c, base64_decode(c->a, text, &decoded) ? decoded : STR_NONE);
+	return lua_give(c, base64_decode(c->a, text, &decoded) ? decoded : STR_NONE);
 }
 
 static struct err *md5_binary(struct script_call *c)
@@ -300,7 +278,7 @@ static struct err *md5_binary(struct script_call *c)
 
 	PASS(script_text(c, 0, &text));
 	digest_md5(text, digest);
-	return give_str(c, str_copy(c->a, str_at((const char *)digest, sizeof(digest))));
+	return lua_give(c, str_copy(c->a, str_at((const char *)digest, sizeof(digest))));
 }
 
 static struct err *md5(struct script_call *c)
@@ -317,7 +295,7 @@ static struct err *sha1_binary(struct script_call *c)
 
 	PASS(script_text(c, 0, &text));
 	digest_sha1(text, digest);
-	return give_str(c, str_copy(c->a, str_at((const char *)digest, sizeof(digest))));
+	return lua_give(c, str_copy(c->a, str_at((const char *)digest, sizeof(digest))));
 }
 
 static struct err *hmac_sha1(struct script_call *c)
@@ -326,7 +304,7 @@ static struct err *hmac_sha1(struct script_call *c)
 
 	PASS(script_text(c, 0, &key));
 	PASS(script_text(c, 1, &text));
-	return give_str(c, hmac(c->a, HASH_SHA1, key, text));
+	return lua_give(c, hmac(c->a, HASH_SHA1, key, text));
 }
 
 static struct err *escape_uri(struct script_call *c)
@@ -334,7 +312,7 @@ static struct err *escape_uri(struct script_call *c)
 	str text;
 
 	PASS(script_text(c, 0, &text));
-	return give_str(c, uri_escape_component(c->a, text));
+	return lua_give(c, uri_escape_component(c->a, text));
 }
 
 static struct err *unescape_uri(struct script_call *c)
@@ -342,7 +320,7 @@ static struct err *unescape_uri(struct script_call *c)
 	str text;
 
 	PASS(script_text(c, 0, &text));
-	return give_str(c, uri_unescape(c->a, text, true));
+	return lua_give(c, uri_unescape(c->a, text, true));
 }
 
 static struct err *decode_args(struct script_call *c)
@@ -493,7 +471,7 @@ static struct err *replace(struct script_call *c, size_t most)
 		}
 	}
 	buf_add_str(&out, str_from(subject, at < subject.n ? at : subject.n));
-	give_str(c, str_copy(c->a, out.n ? buf_str(&out) : STR("")));
+	lua_give(c, str_copy(c->a, out.n ? buf_str(&out) : STR("")));
 	return script_return(c, value_int(c->a, (int64_t)n));
 }
 
@@ -514,7 +492,7 @@ const struct script_host lua_ngx[] = {
 	{ .name = "ngx.header",            .read = read_header },
 	{ .name = "ngx.var",               .read = read_var },
 	{ .name = "ngx.null",              .is_null = true },
-	{ .name = "ngx.config.subsystem",  .call = subsystem },
+	{ .name = "ngx.config.subsystem",  .call = lua_subsystem },
 	{ .name = "ngx.cookie_time",       .call = http_time },
 	{ .name = "ngx.decode_args",       .call = decode_args },
 	{ .name = "ngx.decode_base64",     .call = from_base64 },
@@ -534,9 +512,9 @@ const struct script_host lua_ngx[] = {
 	{ .name = "ngx.re.match",          .call = re_match },
 	{ .name = "ngx.re.sub",            .call = re_sub },
 	{ .name = "ngx.req.get_headers",   .call = request_headers },
-	{ .name = "ngx.req.get_method",    .call = request_method },
+	{ .name = "ngx.req.get_method",    .call = lua_method },
 	{ .name = "ngx.req.get_uri_args",  .call = request_args },
-	{ .name = "ngx.req.http_version",  .call = request_version },
+	{ .name = "ngx.req.http_version",  .call = lua_http_version },
 	{ .name = "ngx.req.start_time",    .call = request_started },
 	{ .name = "ngx.resp.get_headers",  .call = response_headers },
 	{ .name = "ngx.sha1_bin",          .call = sha1_binary },
